@@ -1,0 +1,1 @@
+"""Pure forecasting: arrays and frames in, forecasts out; no HTTP, no database, no clock."""

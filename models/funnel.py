@@ -1,0 +1,125 @@
+"""What a funnel is: its stages in order, exits, segments, clock and calendar."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from models.errors import FunnelError
+
+TOTAL = "total"
+"""The segment that is the sum of all segments; reserved."""
+
+Frequency = Literal["day", "week"]
+Gate = Literal["flag", "refuse"]
+MAX_NAME = 200
+"""Longest name of a stage or segment, characters."""
+LONGEST_HORIZON: dict[Frequency, int] = {"day": 56, "week": 13}
+DEFAULT_HORIZON: dict[Frequency, int] = {"day": 28, "week": 4}
+SEASON_LENGTH: dict[Frequency, int] = {"day": 7, "week": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredDay:
+    """A campaign, launch or closure: known beforehand, the same for past and future.
+
+    Empty `stages` or `segments` mean all of them.
+    """
+
+    name: str
+    start: date
+    end: date
+    stages: tuple[str, ...] = ()
+    segments: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.end < self.start:
+            raise FunnelError(f"{self.name!r} ends on {self.end}, before its start {self.start}", field="declared_days")
+
+
+@dataclass(frozen=True, slots=True)
+class Funnel:
+    """A declared or inferred funnel.
+
+    Parameters
+    ----------
+    stages
+        In the order in which entities reach them, at least one.
+    exits
+        Terminal side exits (lost, cancelled).
+    segment_by
+        Column that holds the segment; None: only the total.
+    due_stage
+        Stage that `due_on` speaks of.
+    timezone
+        IANA zone in which days are cut.
+    frequency, week_start
+        Length of a step; weeks start on `week_start` (0 = Monday).
+    country
+        ISO code of the public holidays; None: from the zone.
+    max_horizon
+        Longest horizon served, steps; at most `LONGEST_HORIZON`.
+    gate
+        What happens to steps past `reliable_until`: flagged or refused.
+
+    Raises
+    ------
+    FunnelError
+        Naming the field that cannot be.
+    """
+
+    stages: tuple[str, ...]
+    exits: tuple[str, ...] = ()
+    segment_by: str | None = None
+    due_stage: str | None = None
+    timezone: str = "UTC"
+    frequency: Frequency = "day"
+    week_start: int = 0
+    country: str | None = None
+    declared_days: tuple[DeclaredDay, ...] = ()
+    max_horizon: int | None = None
+    gate: Gate = "flag"
+
+    def __post_init__(self) -> None:
+        check_names(self.stages, self.exits)
+        if self.due_stage is not None and self.due_stage not in self.stages:
+            raise FunnelError(f"{self.due_stage!r} is not one of the stages {list(self.stages)}", field="due_stage")
+        if self.frequency not in LONGEST_HORIZON:
+            raise FunnelError(f"{self.frequency!r} is neither 'day' nor 'week'", field="frequency")
+        if not 0 <= self.week_start <= 6:
+            raise FunnelError(f"{self.week_start} is not a weekday 0 (Monday) .. 6 (Sunday)", field="week_start")
+        if self.gate not in ("flag", "refuse"):
+            raise FunnelError(f"{self.gate!r} is neither 'flag' nor 'refuse'", field="gate")
+        check_timezone(self.timezone)
+        longest = LONGEST_HORIZON[self.frequency]
+        if self.max_horizon is not None and not 1 <= self.max_horizon <= longest:
+            raise FunnelError(f"{self.max_horizon} is not within 1..{longest} {self.frequency}s", field="max_horizon")
+
+    @property
+    def horizon_limit(self) -> int:
+        """Longest horizon served, steps."""
+        return self.max_horizon or LONGEST_HORIZON[self.frequency]
+
+
+def check_names(stages: tuple[str, ...], exits: tuple[str, ...]) -> None:
+    """Raise FunnelError unless the names are present, distinct and of reasonable length."""
+    if not stages:
+        raise FunnelError("a funnel needs at least one stage", field="stages")
+    names = [*stages, *exits]
+    for name in names:
+        if not name.strip() or len(name) > MAX_NAME:
+            raise FunnelError(f"{name[:40]!r} is empty or longer than {MAX_NAME} characters", field="stages")
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise FunnelError(f"{repeated} appear more than once among stages and exits", field="stages")
+
+
+def check_timezone(timezone: str) -> None:
+    """Raise FunnelError unless `timezone` is a known IANA zone."""
+    try:
+        ZoneInfo(timezone)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise FunnelError(
+            f"{timezone!r} is not an IANA time zone such as Europe/Amsterdam", field="timezone"
+        ) from error

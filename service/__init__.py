@@ -1,0 +1,3 @@
+"""The nearcast service: HTTP API, store, ingest, retrain job and command line."""
+
+__version__ = "0.1.0"
