@@ -1,0 +1,110 @@
+"""What an operator sees of the HTTP side: metrics, one log line a request, request ids, and no unexplained 500."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from uuid import uuid4
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.logs import request_id
+from service.problems import ProblemError, response_from_problem
+
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
+SOUND_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0)
+
+logger = logging.getLogger("nearcast.requests")
+
+
+class Metrics:
+    """The counters of one app, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "nearcast_http_requests", "Requests answered.", ["method", "path", "status"], registry=self.registry
+        )
+        self.durations = Histogram(
+            "nearcast_http_request_seconds",
+            "Time from the first byte to the last.",
+            ["method", "path"],
+            registry=self.registry,
+            buckets=BUCKETS,
+        )
+        self.in_progress = Gauge(
+            "nearcast_http_requests_in_progress", "Requests being answered.", registry=self.registry
+        )
+        self.uploaded_rows = Counter(
+            "nearcast_uploaded_rows", "Rows of accepted uploads.", ["kind"], registry=self.registry
+        )
+        self.refused_uploads = Counter(
+            "nearcast_refused_uploads", "Uploads of which nothing was kept.", ["kind"], registry=self.registry
+        )
+
+
+class ObservingMiddleware:
+    """Counts, times and logs each request, gives it an id, and answers what nobody foresaw."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self.app = app
+        self.metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; other scopes pass through."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        identifier = id_from_headers(scope)
+        token = request_id.set(identifier)
+        status = 0
+        started = time.perf_counter()
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message = {**message, "headers": [*message.get("headers", ()), (b"x-request-id", identifier.encode())]}
+            await send(message)
+
+        self.metrics.in_progress.inc()
+        try:
+            await self.app(scope, receive, send_with_id)
+        except ClientDisconnect:
+            status = status or 499
+        except Exception:
+            logger.exception("unforeseen error")
+            if status:
+                raise
+            detail = f"it was logged under the request id {identifier}"
+            await response_from_problem(ProblemError(500, "internal", detail))(scope, receive, send_with_id)
+        finally:
+            self.metrics.in_progress.dec()
+            self.note(scope, status, time.perf_counter() - started)
+            request_id.reset(token)
+
+    def note(self, scope: Scope, status: int, seconds: float) -> None:
+        """Count and log an answered request; the route's template is the only path label there is."""
+        method = scope["method"] if scope["method"] in METHODS else "other"
+        path = path_template(scope)
+        self.metrics.requests.labels(method, path, str(status)).inc()
+        self.metrics.durations.labels(method, path).observe(seconds)
+        facts = {"method": method, "path": path, "status": status, "seconds": round(seconds, 6)}
+        logger.info("request", extra=facts)
+
+
+def id_from_headers(scope: Scope) -> str:
+    """The caller's X-Request-ID where it is harmless, else a new one."""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and SOUND_ID.fullmatch(text := value.decode("latin-1")):
+            return str(text)
+    return uuid4().hex
+
+
+def path_template(scope: Scope) -> str:
+    """`/v1/funnels/{funnel}/forecast`, never the path itself: one label per route, whatever is asked for."""
+    return str(getattr(scope.get("route"), "path", "unmatched"))

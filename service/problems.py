@@ -1,0 +1,200 @@
+"""RFC 9457 problem documents: what every request that cannot be answered gets, and never an echo of its input."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from sqlalchemy.exc import DBAPIError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from models.errors import ForecastError, FunnelError, HistoryError, HorizonError, InputError, NearcastError, Problem
+from service.store import errors as store
+
+MEDIA_TYPE = "application/problem+json"
+TYPE_PREFIX = "urn:nearcast:problem:"
+"""`type` is this and the slug; it stays the same whatever the text says."""
+LONGEST_TEXT = 2_000
+"""Characters of one text in a problem."""
+RETRY_AFTER = "5"
+"""Seconds a client is asked to wait while the store is away or the server is full."""
+
+TITLES = {
+    "invalid-input": "The data cannot be used; nothing of it was kept",
+    "invalid-funnel": "The funnel declaration cannot be",
+    "insufficient-history": "There is too little usable history",
+    "horizon-not-served": "This horizon or level is not served",
+    "invalid-forecast": "A forecast broke its own invariants",
+    "invalid-request": "The request cannot be understood",
+    "not-found": "There is nothing here",
+    "funnel-not-found": "No such funnel",
+    "version-not-found": "No such version, or none published yet",
+    "run-not-found": "No such run",
+    "series-not-found": "No such stage or segment",
+    "too-large": "The body is too large",
+    "unsupported-media-type": "The media type is not supported",
+    "not-acceptable": "None of the accepted media types is served",
+    "idempotency-key-reused": "The idempotency key came with another body",
+    "idempotency-key-in-use": "The first request with this idempotency key is still being answered",
+    "store-unavailable": "The store cannot be reached",
+    "store-busy": "The store is busy with another writer",
+    "schema-mismatch": "The store has another schema than this release",
+    "overloaded": "The server has more to do than it can take",
+    "request-timeout": "The request took too long to arrive",
+    "internal": "The server made a mistake",
+    "error": "The request cannot be answered",
+}
+STATUSES: tuple[tuple[type[NearcastError], int], ...] = (
+    (InputError, 422),
+    (FunnelError, 422),
+    (HistoryError, 409),
+    (HorizonError, 422),
+    (ForecastError, 500),
+    (store.StoreUnavailableError, 503),
+    (store.StoreBusyError, 503),
+    (store.SchemaError, 503),
+    (store.FunnelNotFoundError, 404),
+    (store.VersionNotFoundError, 404),
+    (store.RunNotFoundError, 404),
+    (store.KeyInUseError, 409),
+    (store.KeyReusedError, 422),
+    (store.StoreError, 500),
+)
+
+logger = logging.getLogger("nearcast.problems")
+
+
+class ProblemError(Exception):
+    """A request that gets a problem document: `slug` is a key of TITLES, `extra` are further members of it."""
+
+    def __init__(
+        self,
+        status: int,
+        slug: str,
+        detail: str,
+        *,
+        errors: Sequence[Problem] = (),
+        extra: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.slug = slug
+        self.detail = detail
+        self.errors = tuple(errors)
+        self.extra = dict(extra or {})
+        self.headers = dict(headers or {})
+
+
+def clean_text(text: str) -> str:
+    """`text` without lone surrogates and control characters, of bounded length."""
+    sound = text.encode("utf-8", "replace").decode("utf-8")
+    sound = "".join(
+        character if character >= " " or character in "\n\t" else "\N{REPLACEMENT CHARACTER}" for character in sound
+    )
+    return sound if len(sound) <= LONGEST_TEXT else sound[: LONGEST_TEXT - 1] + "…"
+
+
+def document_from_problem(error: ProblemError) -> dict[str, Any]:
+    """The members of the problem document of `error`."""
+    document: dict[str, Any] = {
+        "type": TYPE_PREFIX + error.slug,
+        "title": TITLES.get(error.slug, TITLES["error"]),
+        "status": error.status,
+        "detail": clean_text(error.detail),
+    }
+    if error.errors:
+        document["errors"] = [document_from_place(place) for place in error.errors]
+    return {**document, **error.extra}
+
+
+def document_from_place(problem: Problem) -> dict[str, Any]:
+    """One entry of `errors`: the place, the reason and what to do; unknown members are null."""
+    return {
+        "line": problem.line,
+        "field": None if problem.field is None else clean_text(problem.field),
+        "reason": clean_text(problem.reason),
+        "remedy": None if problem.remedy is None else clean_text(problem.remedy),
+    }
+
+
+def response_from_problem(error: ProblemError) -> Response:
+    """The HTTP answer of `error`."""
+    body = orjson.dumps(document_from_problem(error))
+    return Response(body, status_code=error.status, headers=error.headers, media_type=MEDIA_TYPE)
+
+
+def problem_from_error(error: NearcastError) -> ProblemError:
+    """The problem of an error of models or service, by its class and slug."""
+    status = next((status for kind, status in STATUSES if isinstance(error, kind)), 400)
+    if isinstance(error, InputError):
+        detail = str(error.problems[0]) if len(error.problems) == 1 else f"{len(error.problems)} problems were found"
+        return ProblemError(status, error.slug, detail, errors=error.problems)
+    if isinstance(error, FunnelError) and error.field is not None:
+        return ProblemError(status, error.slug, str(error), errors=[Problem(str(error), field=error.field)])
+    headers = {"retry-after": RETRY_AFTER} if status == 503 else {}
+    return ProblemError(status, error.slug, str(error), headers=headers)
+
+
+def problems_from_validation(errors: Iterable[Any]) -> tuple[Problem, ...]:
+    """What pydantic found, by place and reason only: neither its `input` nor its `ctx` leaves the server."""
+    return tuple(
+        Problem(
+            reason=str(error.get("msg", "is not valid")),
+            field=".".join(str(part) for part in error.get("loc", ()) if part not in ("body", "query", "path")) or None,
+        )
+        for error in errors
+    )[:20]
+
+
+def problem_from_http(error: HTTPException) -> ProblemError:
+    """The problem of an error the framework raised itself (404, 405, 413, unreadable body)."""
+    slugs = {404: "not-found", 413: "too-large", 415: "unsupported-media-type"}
+    slug = slugs.get(error.status_code, "invalid-request")
+    return ProblemError(error.status_code, slug, str(error.detail), headers=error.headers)
+
+
+def add_problem_handlers(app: FastAPI) -> None:
+    """Let `app` answer every error by a problem document; what nobody foresaw is left to the observing middleware."""
+
+    async def answer_problem(_: Request, error: Exception) -> Response:
+        assert isinstance(error, ProblemError)
+        return response_from_problem(error)
+
+    async def answer_nearcast(_: Request, error: Exception) -> Response:
+        assert isinstance(error, NearcastError)
+        if isinstance(error, ForecastError):
+            logger.error("forecast broke an invariant", exc_info=error)
+        return response_from_problem(problem_from_error(error))
+
+    async def answer_validation(_: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        places = problems_from_validation(error.errors())
+        detail = str(places[0]) if len(places) == 1 else f"{len(places)} problems were found"
+        return response_from_problem(ProblemError(422, "invalid-request", detail, errors=places))
+
+    async def answer_http(_: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return response_from_problem(problem_from_http(error))
+
+    async def answer_store(_: Request, error: Exception) -> Response:
+        logger.error("the store failed", exc_info=error)
+        detail = "the store does not answer; published forecasts are still served, try this again later"
+        headers = {"retry-after": RETRY_AFTER}
+        return response_from_problem(ProblemError(503, "store-unavailable", detail, headers=headers))
+
+    async def answer_disconnect(_: Request, __: Exception) -> Response:
+        return Response(status_code=499)
+
+    app.add_exception_handler(ProblemError, answer_problem)
+    app.add_exception_handler(NearcastError, answer_nearcast)
+    app.add_exception_handler(RequestValidationError, answer_validation)
+    app.add_exception_handler(HTTPException, answer_http)
+    app.add_exception_handler(DBAPIError, answer_store)
+    app.add_exception_handler(ClientDisconnect, answer_disconnect)

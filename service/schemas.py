@@ -1,0 +1,191 @@
+"""The JSON that goes in and out over HTTP, as it stands in the OpenAPI document."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from models.funnel import MAX_NAME, DeclaredDay, Funnel
+
+Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
+
+
+class Schema(BaseModel):
+    """What every answer is: fields in the documentation, nothing else."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class DeclaredDaySchema(Schema):
+    """A campaign, launch or closure; no stages or no segments mean all of them."""
+
+    name: Name
+    start: date
+    end: date
+    stages: list[Name] = Field(default=[], max_length=200)
+    segments: list[Name] = Field(default=[], max_length=200)
+
+
+class FunnelDeclaration(Schema):
+    """What a funnel is; left-out fields take their defaults, so a PUT of the same body changes nothing."""
+
+    stages: list[Name] = Field(min_length=1, max_length=200, description="In the order in which entities reach them.")
+    exits: list[Name] = Field(default=[], max_length=200, description="Terminal side exits such as lost, cancelled.")
+    segment_by: Name | None = Field(default=None, description="Column that holds the segment.")
+    due_stage: Name | None = Field(default=None, description="Stage that `due_on` speaks of.")
+    timezone: Name = Field(default="UTC", description="IANA zone in which days are cut.")
+    frequency: Literal["day", "week"] = "day"
+    week_start: int = Field(default=0, ge=0, le=6, description="0 is Monday.")
+    country: str | None = Field(default=None, max_length=2, description="Public holidays; from the zone when null.")
+    declared_days: list[DeclaredDaySchema] = Field(default=[], max_length=1000)
+    max_horizon: int | None = Field(default=None, ge=1, le=56, description="Longest horizon served, steps.")
+    gate: Literal["flag", "refuse"] = Field(default="flag", description="What happens to steps past reliable_until.")
+
+    def funnel(self) -> Funnel:
+        """The declaration as models know it.
+
+        Raises
+        ------
+        FunnelError
+            Naming the field that cannot be.
+        """
+        given = self.model_dump(exclude={"stages", "exits", "declared_days"})
+        days = tuple(
+            DeclaredDay(day.name, day.start, day.end, tuple(day.stages), tuple(day.segments))
+            for day in self.declared_days
+        )
+        return Funnel(stages=tuple(self.stages), exits=tuple(self.exits), declared_days=days, **given)
+
+
+class FunnelDocument(Schema):
+    """A funnel, how it came to be, and the version it serves."""
+
+    funnel: str
+    declaration: FunnelDeclaration
+    inferred: bool = Field(description="True until somebody declares it.")
+    active_version: int | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class FunnelList(Schema):
+    """All funnels by name."""
+
+    funnels: list[FunnelDocument]
+
+
+class StepDocument(Schema):
+    """One step of a forecast, counts."""
+
+    step: int = Field(ge=1)
+    date: date
+    mean: float
+    reliable: bool
+    in_flight: float | None = Field(description="From entities in the funnel at the cutoff.")
+    new: float | None = Field(description="From entities still to enter.")
+    quantiles: dict[str, float]
+    intervals: dict[str, tuple[float, float]]
+
+
+class CoverageDocument(Schema):
+    """Share of backtest actuals inside the interval, and of how many."""
+
+    measured: float | None
+    samples: int
+
+
+class SeriesForecast(Schema):
+    """The forecast of one stage and segment."""
+
+    segment: str
+    stage: str
+    model: str
+    reliable_until: int
+    fallback_reason: str | None
+    refused: str | None = Field(description="Why steps past reliable_until are left out; null when none are.")
+    coverage: dict[str, CoverageDocument]
+    repairs: list[str]
+    steps: list[StepDocument]
+
+
+class ForecastDocument(Schema):
+    """Published forecasts of one funnel at one version."""
+
+    funnel: str
+    version: int
+    cutoff: date
+    published_at: datetime
+    stale: bool = Field(description="True while the store is away and the last known version answers.")
+    frequency: Literal["day", "week"]
+    horizon: int
+    levels: list[int]
+    forecasts: list[SeriesForecast]
+
+
+class ProblemPlace(Schema):
+    """One thing wrong: where, why, and what to do."""
+
+    line: int | None = None
+    field: str | None = None
+    reason: str
+    remedy: str | None = None
+
+
+class ProblemDocument(BaseModel):
+    """RFC 9457; some types carry further members."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[ProblemPlace] = []
+
+
+class ScorecardDocument(Schema):
+    """Backtest accuracy, skill and coverage by stage and step, as measured when the version was published."""
+
+    funnel: str
+    version: int
+    published_at: datetime
+    stale: bool
+    scores: list[dict[str, Any]]
+
+
+class QualityDocument(Schema):
+    """What was repaired, refused, late or missing."""
+
+    funnel: str
+    version: int | None
+    published_at: datetime | None
+    quality: Any = Field(description="The repairs behind the served version.")
+    uploads: list[dict[str, Any]] = Field(description="Reports of the latest uploads, newest first.")
+
+
+class Health(Schema):
+    """Whether the process lives, and whether it can answer."""
+
+    status: Literal["ok", "ready", "unready"]
+    detail: str = ""
+
+
+PROBLEM_RESPONSE: dict[str, Any] = {
+    "model": ProblemDocument,
+    "description": "What is wrong and what to do (RFC 9457).",
+    "content": {"application/problem+json": {}},
+}
+
+
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route that may answer these problems."""
+    schema = {"$ref": "#/components/schemas/ProblemDocument"}
+    return {
+        status: {
+            "description": "What is wrong and what to do (RFC 9457).",
+            "content": {"application/problem+json": {"schema": schema}},
+        }
+        for status in statuses
+    }
