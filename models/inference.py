@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,7 @@ import numpy.typing as npt
 
 from models.errors import FunnelError
 from models.funnel import Funnel
+from models.journeys import MOST_STAGES, NOT_YET, Journeys, journeys_from_events
 from models.records import NO_DAY, Counts, Events
 from models.times import DAY, local_from_instants
 
@@ -19,18 +22,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
-MOST_STAGES = 60
-"""A column with more values than this does not hold stages."""
 MOST_SEGMENTS = 50
 LAST = 0.9
 """Share of entities for which a terminal stage is the last one they reach."""
 APART = 0.05
 """Two ends exclude each other when fewer of the rarer one's entities reach both."""
+RARE = 0.02
+ALIKE = 0.84
+"""A stage is taken for another one misspelt when it is this rare beside it and this similar to it."""
 SKIPPED = 0.6
 """A stage that more entities pass by than this is worth a note."""
-NOT_YET = np.iinfo(np.int64).max
 
 _EXIT_WORDS = re.compile(
     r"lost|cancel|declin|reject|refus|no_?show|churn|expir|withdr[ae]w|disqualif|unqualif|abandon|dropped|failed|denied"
@@ -61,16 +63,27 @@ def infer_funnel(
     FunnelError
         When there are no rows, or more than MOST_STAGES stages.
     """
+    volumes: dict[str, float] = {}
+    for stage, y in zip(counts.stage, counts.y, strict=True) if counts is not None else ():
+        volumes[stage] = volumes.get(stage, 0.0) + float(y)
+    journeys = journeys_from_events(events) if events is not None and len(events) else None
+    return infer_from_journeys(journeys, volumes, timezone=timezone, segment_by=segment_by)
+
+
+def infer_from_journeys(
+    journeys: Journeys | None, volumes: Mapping[str, float], *, timezone: str, segment_by: str | None
+) -> Inference:
+    """The same from entities' journeys and the sums of counts by stage."""
     notes: list[str] = []
     stages: list[str] = []
     exits: list[str] = []
     due_stage = None
-    if events is not None and len(events):
-        journeys = _Journeys.from_events(events)
+    if journeys is not None:
+        journeys = _without_misspelt(journeys, notes)
         stages, exits = _order_of_events(journeys, notes)
         due_stage = _due_stage(journeys, stages[1:], timezone, notes)
-    if counts is not None and len(counts):
-        leading, sides = _order_of_counts(counts, {*stages, *exits}, notes)
+    if volumes:
+        leading, sides = _order_of_counts(volumes, {*stages, *exits}, notes)
         stages, exits = [*leading, *stages], [*exits, *sides]
     if not stages:
         raise FunnelError("there are no rows to infer a funnel from", field="stages")
@@ -82,48 +95,24 @@ def infer_funnel(
     return Inference(funnel, tuple(notes))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Journeys:
-    """First time of each entity at each stage, (entities, stages), NOT_YET where not reached; its due day."""
-
-    stages: list[str]
-    first: Ints
-    due: Ints
-
-    @classmethod
-    def from_events(cls, events: Events) -> _Journeys:
-        entities, size = _codes(events.entity_id)
-        stages = sorted(set(events.stage))
-        if len(stages) > MOST_STAGES:
-            raise FunnelError(
-                f"{len(stages)} different stages, such as {stages[0]!r}: is this the column of stages? "
-                f"At most {MOST_STAGES} can be told apart without a declaration",
-                field="stages",
-            )
-        place = {stage: index for index, stage in enumerate(stages)}
-        columns = np.fromiter((place[stage] for stage in events.stage), dtype=np.int64, count=len(events))
-        first = np.full((size, len(stages)), NOT_YET)
-        np.minimum.at(first, (entities, columns), events.ts)
-        due = np.full(size, NO_DAY, dtype=np.int64)
-        np.maximum.at(due, entities, events.due_on)
-        return cls(stages, first, due)
-
-    def reached(self, stage: str) -> npt.NDArray[np.bool_]:
-        there: npt.NDArray[np.bool_] = self.when(stage) != NOT_YET
-        return there
-
-    def when(self, stage: str) -> Ints:
-        return self.first[:, self.stages.index(stage)]
+def _without_misspelt(journeys: Journeys, notes: list[str]) -> Journeys:
+    """Leave out rare stages that are spelt almost as a common one: they would become stages of their own."""
+    sizes = {stage: int(journeys.reached(stage).sum()) for stage in journeys.stages}
+    kept = []
+    for column, stage in enumerate(journeys.stages):
+        common = [other for other in journeys.stages if sizes[stage] <= RARE * sizes[other] and _alike(stage, other)]
+        if common:
+            notes.append(f"{stage!r} ({sizes[stage]} entities) is left out: it looks like {common[0]!r}, misspelt")
+        else:
+            kept.append(column)
+    return Journeys(tuple(journeys.stages[column] for column in kept), journeys.first[:, kept], journeys.due)
 
 
-def _codes(names: npt.NDArray[np.object_]) -> tuple[Ints, int]:
-    """Each name as a number from 0, and how many there are."""
-    seen: dict[str, int] = {}
-    codes = np.fromiter((seen.setdefault(name, len(seen)) for name in names), dtype=np.int64, count=len(names))
-    return codes, len(seen)
+def _alike(one: str, other: str) -> bool:
+    return SequenceMatcher(None, one.casefold(), other.casefold()).ratio() >= ALIKE
 
 
-def _order_of_events(journeys: _Journeys, notes: list[str]) -> tuple[list[str], list[str]]:
+def _order_of_events(journeys: Journeys, notes: list[str]) -> tuple[list[str], list[str]]:
     """Stages of the path, in order, and exits."""
     exits = _exits(journeys)
     path = [stage for stage in journeys.stages if stage not in exits]
@@ -152,7 +141,7 @@ def _order_of_events(journeys: _Journeys, notes: list[str]) -> tuple[list[str], 
     return stages, exits
 
 
-def _before(journeys: _Journeys, stages: list[str]) -> Floats:
+def _before(journeys: Journeys, stages: list[str]) -> Floats:
     """How many entities reach stage i strictly before stage j, (stages, stages)."""
     first = np.stack([journeys.when(stage) for stage in stages], axis=1)
     both = first != NOT_YET
@@ -173,7 +162,7 @@ def _strongest_paths(before: Floats) -> Floats:
     return strength
 
 
-def _exits(journeys: _Journeys) -> list[str]:
+def _exits(journeys: Journeys) -> list[str]:
     """Ends beside the path: by name, or because another end that excludes them lies deeper.
 
     A rejected claim may be handed in again and paid: an exit by name need not be the last stage reached.
@@ -196,7 +185,7 @@ def _exits(journeys: _Journeys) -> list[str]:
     return sorted({*named, *sides}, key=lambda stage: (-int(journeys.reached(stage).sum()), stage))
 
 
-def _is_last(journeys: _Journeys, stage: str, path: list[str]) -> bool:
+def _is_last(journeys: Journeys, stage: str, path: list[str]) -> bool:
     """Whether entities that get there go no further, as a rule."""
     there = journeys.reached(stage)
     others = [journeys.when(other)[there] for other in path if other != stage]
@@ -206,12 +195,12 @@ def _is_last(journeys: _Journeys, stage: str, path: list[str]) -> bool:
     return bool(later.mean() <= 1 - LAST)
 
 
-def _exclude_each_other(journeys: _Journeys, one: str, other: str) -> bool:
+def _exclude_each_other(journeys: Journeys, one: str, other: str) -> bool:
     here, there = journeys.reached(one), journeys.reached(other)
     return bool((here & there).sum() <= APART * min(here.sum(), there.sum()))
 
 
-def _due_stage(journeys: _Journeys, stages: list[str], timezone: str, notes: list[str]) -> str | None:
+def _due_stage(journeys: Journeys, stages: list[str], timezone: str, notes: list[str]) -> str | None:
     """The stage whose days the due days are nearest to; the entry stage cannot be due."""
     known = journeys.due != NO_DAY
     best: tuple[float, float, str] | None = None
@@ -229,11 +218,8 @@ def _due_stage(journeys: _Journeys, stages: list[str], timezone: str, notes: lis
     return best[2]
 
 
-def _order_of_counts(counts: Counts, known: set[str], notes: list[str]) -> tuple[list[str], list[str]]:
+def _order_of_counts(totals: Mapping[str, float], known: set[str], notes: list[str]) -> tuple[list[str], list[str]]:
     """Stages that only counts tell of, the largest first, and those that bear an exit's name."""
-    totals: dict[str, float] = {}
-    for stage, y in zip(counts.stage, counts.y, strict=True):
-        totals[stage] = totals.get(stage, 0.0) + float(y)
     if len(totals) > MOST_STAGES:
         raise FunnelError(
             f"{len(totals)} different stages: at most {MOST_STAGES} without a declaration", field="stages"
