@@ -1,0 +1,243 @@
+"""Events become entities: the first day of each at every stage, with segment, due day and value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from models.calendar import days_from_instants
+from models.funnel import TOTAL, Funnel
+from models.records import Events
+from models.repairs import Repair, repair_of_days
+
+NEVER = -(2**31)
+"""Day index of something that did not happen."""
+UNKNOWN = "unknown"
+"""Segment of rows that name none in a funnel that has segments."""
+FAR = 2**31 - 1
+
+Days = npt.NDArray[np.int32]
+Codes = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Names = npt.NDArray[np.object_]
+Values = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Entities:
+    """Per entity the first day at each stage and exit, as day indices since `History.start`.
+
+    Sorted by entity id. An entity is here when it reached a stage up to the cutoff, before the start too
+    (then with negative indices), and holds only what was known at the cutoff.
+
+    days
+        int32 (entities, stages + exits); NEVER where not reached. A later stage implies the earlier ones.
+    segment
+        int32 (entities,), index into `History.segments`; 0 when there are none.
+    due
+        int32 (entities,), day index of the last known `due_on`, NEVER without one.
+    value
+        float64 (entities,), the last known, NaN without one.
+    """
+
+    days: npt.NDArray[np.int32]
+    segment: npt.NDArray[np.int32]
+    due: npt.NDArray[np.int32]
+    value: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tracks:
+    """Entities whose days are days since 1970, and what their rows tell besides.
+
+    segments
+        Sorted names that `entities.segment` points to; empty when the funnel has none.
+    amounts
+        float64 (entities, stages): value of the entity when it reached the stage, NaN if not known by then;
+        None when no row carries a value.
+    """
+
+    entities: Entities
+    segments: tuple[str, ...]
+    amounts: Floats | None
+    repairs: tuple[Repair, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """Events of declared stages and exits up to the cutoff, as numbers; all (rows,)."""
+
+    entity: Codes
+    code: Codes
+    day: Days
+    ts: Codes
+
+
+def tracks_from_events(events: Events, *, funnel: Funnel, cutoff: int) -> Tracks:
+    """What the rows up to `cutoff` (days since 1970, inclusive) tell of each entity; later rows leave no trace.
+
+    The first time at a stage counts, and a later stage implies the earlier ones at the same instant. An
+    exit before the entry is moved to it; an entity with an exit and no stage is left out. An entity in two
+    segments belongs to that of its first row, so that past days do not move as more becomes known.
+    """
+    day = days_from_instants(events.ts, timezone=funnel.timezone)
+    code = codes_from_names(events.stage, (*funnel.stages, *funnel.exits))
+    undeclared = undeclared_stages(events.stage, day, (day <= cutoff) & (code < 0))
+    kept = np.flatnonzero((day <= cutoff) & (code >= 0))
+    events = events if len(kept) == len(day) else events.take(kept)
+    entity = codes_from_names(events.entity_id, sorted(set(events.entity_id.tolist())))
+    rows = Rows(entity, code[kept], day[kept], events.ts)
+
+    own, repeated = _first_days(rows, funnel)
+    reached, order = _in_order(own, funnel)
+    segment, names, split = _segments(events, rows, funnel)
+    amounts, value = _values(events, rows, own=own, reached=reached, stages=len(funnel.stages))
+    entered = reached[:, 0] != FAR
+    used, position = np.unique(segment[entered], return_inverse=True)
+    entities = Entities(
+        days=np.where(reached == FAR, NEVER, reached)[entered].astype(np.int32),
+        segment=position.astype(np.int32),
+        due=_dues(events, rows, size=len(own))[entered],
+        value=value[entered],
+    )
+    return Tracks(
+        entities=entities,
+        segments=tuple(names[code] for code in used) if funnel.segment_by else (),
+        amounts=None if amounts is None else amounts[entered],
+        repairs=(*undeclared, *repeated, *order, *split),
+    )
+
+
+class _Codes(dict[str, int]):
+    """Names to positions; -1 for any other, at the speed of a plain look-up."""
+
+    def __missing__(self, name: str) -> int:
+        return -1
+
+
+def codes_from_names(names: Names, known: Sequence[str]) -> Codes:
+    """Position of each name in `known`, -1 where it is not there; (len(names),)."""
+    codes = _Codes(zip(known, range(len(known)), strict=True))
+    return np.fromiter(map(codes.__getitem__, names.tolist()), dtype=np.int64, count=len(names))
+
+
+def undeclared_stages(stage: Names, day: Days, rows: npt.NDArray[np.bool_]) -> tuple[Repair, ...]:
+    """One repair for each stage that the funnel does not declare, over the given rows."""
+    names, days = stage[rows], day[rows]
+    return tuple(
+        repair
+        for name in sorted(set(names.tolist()))
+        for repair in repair_of_days(
+            "undeclared_stage", days[names == name], "{count} rows of a stage that the funnel does not have", stage=name
+        )
+    )
+
+
+def settle(group: Codes, size: int, *, values: Values, keys: Sequence[Values], last: bool = False) -> Codes:
+    """Row that decides for each of `size` groups (-1: none): the first (or last) by `keys`, then by value."""
+    extreme = np.maximum if last else np.minimum
+    rows = np.arange(len(group))
+    for key in (*keys, values):
+        best = np.empty(size, dtype=key.dtype)
+        best[group[rows]] = key[rows]
+        extreme.at(best, group[rows], key[rows])
+        rows = rows[key[rows] == best[group[rows]]]
+    chosen = np.full(size, -1, dtype=np.int64)
+    chosen[group[rows]] = rows
+    return chosen
+
+
+def taken(values: Values, rows: Codes, *, missing: float) -> Values:
+    """`values[rows]`, with `missing` where the row is -1."""
+    found = np.full(len(rows), missing, dtype=values.dtype)
+    found[rows >= 0] = values[rows[rows >= 0]]
+    return found
+
+
+def _first_days(rows: Rows, funnel: Funnel) -> tuple[Days, list[Repair]]:
+    """First day of each entity at each stage and exit by its own rows, FAR where there is none."""
+    names = (*funnel.stages, *funnel.exits)
+    own = np.full((int(rows.entity.max(initial=-1)) + 1, len(names)), FAR, dtype=np.int32)
+    np.minimum.at(own.reshape(-1), rows.entity * len(names) + rows.code, rows.day)
+    said = np.bincount(rows.code, minlength=len(names)) - (own != FAR).sum(axis=0)
+    text = "{count} rows say again that an entity reached this stage; the first time counts"
+    repairs = [
+        repair
+        for code in np.flatnonzero(said)
+        for repair in repair_of_days(
+            "repeated_stage", rows.day[rows.code == code], text, stage=names[code], count=int(said[code])
+        )
+    ]
+    return own, repairs
+
+
+def _in_order(own: Days, funnel: Funnel) -> tuple[Days, list[Repair]]:
+    """First days after stages imply the earlier ones and no exit comes before the entry."""
+    stages = len(funnel.stages)
+    reached = own.copy()
+    reached[:, :stages] = np.minimum.accumulate(own[:, :stages][:, ::-1], axis=1)[:, ::-1]
+    repairs: list[Repair] = []
+    for code, stage in enumerate(funnel.stages):
+        late = (reached[:, code] < own[:, code]) & (own[:, code] != FAR)
+        skipped = (reached[:, code] != FAR) & (own[:, code] == FAR)
+        text = "{count} entities reached a later stage before this one; this one is taken to be no later"
+        repairs += repair_of_days("out_of_order", own[late, code], text, stage=stage)
+        text = "{count} entities have no row for this stage, which a later one implies"
+        repairs += repair_of_days("implied_stage", reached[skipped, code], text, stage=stage)
+    entry = reached[:, 0]
+    for code, stage in enumerate(funnel.exits, start=stages):
+        orphan = (reached[:, code] != FAR) & (entry == FAR)
+        early = (reached[:, code] < entry) & ~orphan
+        text = "{count} entities have this exit and no stage; they are left out"
+        repairs += repair_of_days("exit_without_stage", own[orphan, code], text, stage=stage)
+        text = "{count} entities left before they entered; they leave on the day of entry"
+        repairs += repair_of_days("exit_before_entry", own[early, code], text, stage=stage)
+        reached[early, code] = entry[early]
+    return reached, repairs
+
+
+def _segments(events: Events, rows: Rows, funnel: Funnel) -> tuple[Codes, list[str], tuple[Repair, ...]]:
+    """Segment of each entity as a code, the names of the codes, and who was in two."""
+    size = int(rows.entity.max(initial=-1)) + 1
+    if funnel.segment_by is None:
+        return np.zeros(size, dtype=np.int64), [TOTAL], ()
+    names = sorted({name or UNKNOWN for name in set(events.segment.tolist())})
+    code = codes_from_names(events.segment, names)
+    code[code < 0] = names.index(UNKNOWN) if UNKNOWN in names else 0
+    segment = taken(code, settle(rows.entity, size, values=code, keys=[rows.ts, rows.code]), missing=0)
+    moved = np.flatnonzero(code != segment[rows.entity])
+    text = "{count} entities were in more than one segment; that of the first row counts"
+    count = int((np.bincount(rows.entity[moved]) > 0).sum())
+    return segment, names, repair_of_days("two_segments", rows.day[moved], text, count=count)
+
+
+def _dues(events: Events, rows: Rows, *, size: int) -> Days:
+    """The last known due day of each entity, NEVER without one."""
+    dated = np.flatnonzero(events.due_on != NEVER)
+    due = events.due_on[dated]
+    last = settle(rows.entity[dated], size, values=due, keys=[rows.ts[dated], rows.code[dated]], last=True)
+    return np.asarray(taken(due, last, missing=NEVER), dtype=np.int32)
+
+
+def _values(events: Events, rows: Rows, *, own: Days, reached: Days, stages: int) -> tuple[Floats | None, Floats]:
+    """Value of each entity on reaching each stage (None when no row has any), and the last known."""
+    priced = np.flatnonzero(~np.isnan(events.value))
+    entity, code, ts, value = rows.entity[priced], rows.code[priced], rows.ts[priced], events.value[priced]
+    latest = taken(value, settle(entity, len(own), values=value, keys=[ts, code], last=True), missing=np.nan)
+    at_stage = np.flatnonzero(code < stages)
+    if len(at_stage) == 0:
+        return None, latest
+    cell, worth = entity[at_stage] * stages + code[at_stage], value[at_stage]
+    first = settle(cell, len(own) * stages, values=worth, keys=[ts[at_stage]])
+    amounts = taken(worth, first, missing=np.nan).reshape(-1, stages)
+    for stage in reversed(range(stages - 1)):  # an implied stage is reached when the later one is, at its value
+        implied = np.isnan(amounts[:, stage]) & (reached[:, stage] < own[:, stage])
+        amounts[implied, stage] = amounts[implied, stage + 1]
+    for stage in range(1, stages):
+        unknown = np.isnan(amounts[:, stage])
+        amounts[unknown, stage] = amounts[unknown, stage - 1]
+    return amounts, latest
