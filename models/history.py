@@ -8,10 +8,11 @@ from datetime import date, timedelta
 import numpy as np
 import numpy.typing as npt
 
-from models.calendar import EPOCH, day_from_number, days_from_instants, number_from_day
+from models.calendar import day_from_number, number_from_day
 from models.entities import NEVER, Entities, Tracks, codes_from_names, tracks_from_events
 from models.errors import HistoryError
 from models.forecast import STEP_DAYS
+from models.freshness import last_complete_day
 from models.funnel import TOTAL, Frequency, Funnel
 from models.observed import Span, Tallies, grid_from_tallies, repairs_of_holes, tallies_from_counts
 from models.records import Counts, Events
@@ -21,9 +22,6 @@ __all__ = ["NEVER", "Entities", "History", "last_complete_day", "make_history"]
 
 Days = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float64]
-
-SILENT_DAYS = 28
-"""A feed of events that ended so long before the counts did no longer holds the cutoff back."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,7 +99,7 @@ def make_history(
         When no row of a declared stage lies up to the cutoff, or not one whole period does.
     """
     if cutoff is None:
-        cutoff = _last_day(events, counts, funnel, fresh_until=None)
+        cutoff = last_complete_day(events, counts, funnel, fresh_until=None)
     last = number_from_day(cutoff)
     tracks = None if events is None else tracks_from_events(events, funnel=funnel, cutoff=last)
     tallies = None if counts is None else tallies_from_counts(counts, funnel=funnel, cutoff=last)
@@ -203,63 +201,3 @@ def _fill_from_entities(counts: Floats, value: Floats, *, entities: Entities, tr
         if not np.isnan(amounts).all():
             money = np.bincount(cell, weights=np.nan_to_num(amounts), minlength=rows * periods).reshape(rows, periods)
             value[:, stage, max(open_from, 0) :] = money[:, max(open_from, 0) :]
-
-
-def last_complete_day(events: Events | None, counts: Counts | None, funnel: Funnel, *, fresh_until: int) -> date:
-    """The last day that can be read as complete, in the funnel's zone.
-
-    `fresh_until` (µs since the epoch) is the instant up to which the source is known to be told in full:
-    the day that holds it is partial. Silent days before it count as zeros only if silences of that length are
-    usual in this history; otherwise the data simply ends earlier. Raises HistoryError when no day is complete.
-    """
-    return _last_day(events, counts, funnel, fresh_until=fresh_until)
-
-
-def _last_day(events: Events | None, counts: Counts | None, funnel: Funnel, *, fresh_until: int | None) -> date:
-    """As `last_complete_day`; without `fresh_until`, the newest row is as fresh as the data is."""
-    limit = None
-    if fresh_until is not None:
-        limit = int(days_from_instants(np.asarray([fresh_until]), timezone=funnel.timezone)[0]) - 1
-    by_events = _last_of_events(events, funnel, limit=limit) if events is not None else None
-    by_counts = _last_of_counts(counts, funnel, limit=limit) if counts is not None else None
-    if by_events is None and by_counts is None:
-        when = "" if limit is None else f" on or before {day_from_number(limit)}"
-        raise HistoryError(f"no complete day of the stages {list(funnel.stages)} lies{when} in the data")
-    if by_events is None or (by_counts is not None and by_events < by_counts - SILENT_DAYS):
-        return day_from_number(by_counts or 0)
-    return day_from_number(by_events)
-
-
-def _last_of_events(events: Events, funnel: Funnel, *, limit: int | None) -> int | None:
-    """Last complete day of the events. Without a limit, a newest day that knows hours is taken to be unfinished."""
-    ts = events.ts[codes_from_names(events.stage, (*funnel.stages, *funnel.exits)) >= 0]
-    day = days_from_instants(ts, timezone=funnel.timezone)
-    if len(day) == 0:
-        return None
-    if limit is None:
-        limit = int(day.max())
-        before = days_from_instants(ts[day == limit] - 1, timezone=funnel.timezone)
-        limit -= int((before == limit).any())
-    return _extended(day[day <= limit], limit)
-
-
-def _last_of_counts(counts: Counts, funnel: Funnel, *, limit: int | None) -> int | None:
-    """Last complete day of the counts; rows that stand for weeks reach to the end of theirs."""
-    tallies = tallies_from_counts(counts, funnel=funnel, cutoff=2**31 - 1 if limit is None else limit)
-    day = tallies.day
-    if tallies.weekly:
-        start = (funnel.week_start - EPOCH.weekday()) % 7
-        day = day + 6 - (day - start) % 7
-    limit = int(day.max(initial=0)) if limit is None else limit
-    return _extended(np.minimum(day, limit), limit)
-
-
-def _extended(days: Days, limit: int) -> int | None:
-    """The last of these days, or `limit` if a silence as long as from there to it is usual among them."""
-    if len(days) == 0:
-        return None
-    first, last = int(days.min()), int(days.max())
-    active = np.flatnonzero(np.bincount(days - first))
-    silences = int((np.diff(active) - 1 >= limit - last).sum())
-    usual = silences >= max(2, (last - first) / 60)
-    return limit if usual else last

@@ -1,0 +1,77 @@
+"""How far the data can be trusted to be complete: a day that is not over is never read as a drop."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import numpy as np
+import numpy.typing as npt
+
+from models.calendar import EPOCH, day_from_number, days_from_instants
+from models.entities import codes_from_names
+from models.errors import HistoryError
+from models.funnel import Funnel
+from models.observed import tallies_from_counts
+from models.records import Counts, Events
+
+SILENT_DAYS = 28
+"""A feed of events that ended so long before the counts did no longer holds the cutoff back."""
+
+
+def last_complete_day(events: Events | None, counts: Counts | None, funnel: Funnel, *, fresh_until: int | None) -> date:
+    """The last day that can be read as complete, in the funnel's zone.
+
+    `fresh_until` (µs since the epoch) is the instant up to which the source is known to be told in full:
+    the day that holds it is partial. None: the rows must tell, and a newest day on which events have hours
+    is taken to be unfinished. Silent days before it count as zeros only if silences of that length are usual
+    in this history; otherwise the data simply ends earlier.
+
+    Events decide when there are both, as count rows that lack are seen to lack. Raises HistoryError when no
+    day is complete.
+    """
+    limit = None
+    if fresh_until is not None:
+        limit = int(days_from_instants(np.asarray([fresh_until]), timezone=funnel.timezone)[0]) - 1
+    by_events = _last_of_events(events, funnel, limit=limit) if events is not None else None
+    by_counts = _last_of_counts(counts, funnel, limit=limit) if counts is not None else None
+    if by_events is None and by_counts is None:
+        when = "" if limit is None else f" on or before {day_from_number(limit)}"
+        raise HistoryError(f"no complete day of the stages {list(funnel.stages)} lies{when} in the data")
+    if by_events is None or (by_counts is not None and by_events < by_counts - SILENT_DAYS):
+        return day_from_number(by_counts or 0)
+    return day_from_number(by_events)
+
+
+def _last_of_events(events: Events, funnel: Funnel, *, limit: int | None) -> int | None:
+    """Last complete day of the events up to the limit."""
+    ts = events.ts[codes_from_names(events.stage, (*funnel.stages, *funnel.exits)) >= 0]
+    day = days_from_instants(ts, timezone=funnel.timezone)
+    if len(day) == 0:
+        return None
+    if limit is None:
+        limit = int(day.max())
+        before = days_from_instants(ts[day == limit] - 1, timezone=funnel.timezone)
+        limit -= int((before == limit).any())
+    return _extended(day[day <= limit], limit)
+
+
+def _last_of_counts(counts: Counts, funnel: Funnel, *, limit: int | None) -> int | None:
+    """Last complete day of the counts; rows that stand for weeks reach to the end of theirs."""
+    tallies = tallies_from_counts(counts, funnel=funnel, cutoff=2**31 - 1 if limit is None else limit)
+    day = tallies.day
+    if tallies.weekly:
+        start = (funnel.week_start - EPOCH.weekday()) % 7
+        day = day + 6 - (day - start) % 7
+    limit = int(day.max(initial=0)) if limit is None else limit
+    return _extended(np.minimum(day, limit), limit)
+
+
+def _extended(days: npt.NDArray[np.int32], limit: int) -> int | None:
+    """The last of these days, or `limit` if a silence as long as from there to it is usual among them."""
+    if len(days) == 0:
+        return None
+    first, last = int(days.min()), int(days.max())
+    active = np.flatnonzero(np.bincount(days - first))
+    silences = int((np.diff(active) - 1 >= limit - last).sum())
+    usual = silences >= max(2, (last - first) / 60)
+    return limit if usual else last
