@@ -1,0 +1,52 @@
+"""Settings of the service: read once from the environment, then passed in."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MEBIBYTE = 1024 * 1024
+
+
+class Settings(BaseSettings):
+    """What an operator may set, each as `NEARCAST_<NAME>` in the environment."""
+
+    model_config = SettingsConfigDict(env_prefix="NEARCAST_", frozen=True, extra="ignore")
+
+    database_url: str = Field(
+        default="sqlite:///nearcast.db",
+        description="Store: sqlite:///file.db (local disk only) or postgresql://user:password@host/database.",
+    )
+    host: str = Field(default="127.0.0.1", description="Address that `nearcast serve` listens on.")
+    port: int = Field(default=8000, ge=0, le=65535, description="Port that `nearcast serve` listens on; 0: any free.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least severe event that is logged."
+    )
+    max_upload_bytes: int = Field(
+        default=1024 * MEBIBYTE, ge=1, description="Largest request body accepted, bytes as sent."
+    )
+    max_expanded_bytes: int = Field(
+        default=8192 * MEBIBYTE, ge=1, description="Largest upload after decompression, bytes."
+    )
+    header_timeout: float = Field(default=10.0, gt=0, description="Seconds a client has to send its request headers.")
+    body_timeout: float = Field(
+        default=30.0, gt=0, description="Seconds a client may send nothing while its request body is read."
+    )
+    keep_alive: float = Field(default=5.0, gt=0, description="Seconds an idle connection is kept open.")
+    refresh_seconds: float = Field(
+        default=1.0, gt=0, description="Seconds between two looks for newly published versions."
+    )
+    store_timeout: float = Field(
+        default=60.0, gt=0, description="Seconds to wait for another writer before a write is refused as busy."
+    )
+    workers: Literal["inline", "process"] = Field(
+        default="process", description="Where a retrain fits its series: in its own process, or a pool of them."
+    )
+    processes: int | None = Field(
+        default=None, ge=1, description="Size of the pool of worker processes; unset: one a core."
+    )
+    idempotency_hours: float = Field(
+        default=24.0, gt=0, description="Hours for which an Idempotency-Key is remembered."
+    )

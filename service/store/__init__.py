@@ -1,0 +1,1 @@
+"""The store: funnels, uploads, observations, published versions and runs, on SQLite or PostgreSQL."""

@@ -1,0 +1,201 @@
+"""The database: one code path for SQLite (embedded) and PostgreSQL (production).
+
+`read` gives a snapshot, `write` a transaction that no other writer can interleave with on SQLite,
+`stage` a connection on which an upload is laid down before it takes any lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import sqlalchemy as sa
+from filelock import FileLock
+from filelock import Timeout as LockTimeout
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from service.store.engines import BEGIN, make_engine, sqlite_path
+from service.store.errors import SchemaError, StoreBusyError, StoreUnavailableError
+from service.store.tables import SCHEMA_HEAD
+
+if TYPE_CHECKING:
+    from service.store.staging import Staging
+
+LOCK_POLL = 0.01
+"""Seconds between two tries for the write lock of a SQLite file."""
+
+
+class Database:
+    """A pool of connections to one store; safe to share between threads, not between processes.
+
+    Parameters
+    ----------
+    url
+        `sqlite:///file.db` or `postgresql://user:password@host/database`.
+    timeout
+        Seconds to wait for another writer.
+
+    Raises
+    ------
+    DatabaseUrlError
+        For a URL that cannot be used. Nothing is connected to yet.
+    """
+
+    def __init__(self, url: str, *, timeout: float = 60.0) -> None:
+        self.engine: Engine = make_engine(url, timeout=timeout)
+        self.path: Path | None = sqlite_path(self.engine.url)
+        self._timeout = timeout
+        # SQLite lets waiting writers starve each other; an OS lock that all processes queue at does not.
+        self._lock = FileLock(f"{self.path}.lock") if self.path else None
+
+    @property
+    def dialect(self) -> str:
+        """`sqlite` or `postgresql`."""
+        return self.engine.dialect.name
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A consistent snapshot; writing through it is a mistake.
+
+        Raises StoreUnavailableError when the database is away, StoreBusyError when no connection is free.
+        """
+        with self._as_store_errors(), self.engine.connect() as connection:
+            if self.dialect == "postgresql":
+                connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            with connection.begin():
+                yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A write transaction: committed, durably, when the block ends; rolled back when it raises.
+
+        Raises StoreUnavailableError when the database is away, StoreBusyError when another writer
+        held it for longer than `timeout`.
+        """
+        with (
+            self._as_store_errors(),
+            self.write_turn(),
+            self.engine.connect() as connection,
+            self.begin_write(connection),
+        ):
+            yield connection
+
+    @contextmanager
+    def stage(self) -> Iterator[Staging]:
+        """A `Staging` for one upload: temporary tables on a connection of its own, gone at the end."""
+        from service.store.staging import Staging  # noqa: PLC0415 - staging knows this module
+
+        with self._as_store_errors():
+            connection = self.engine.connect()
+            try:
+                connection.detach()  # closed for good afterwards, and its temporary tables with it
+                yield Staging(self, connection)
+            finally:
+                connection.close()
+
+    @contextmanager
+    def begin_write(self, connection: Connection) -> Iterator[Connection]:
+        """Begin a write transaction on a given connection; the caller holds the `write_turn`."""
+        connection.execution_options(**{BEGIN: "BEGIN IMMEDIATE"})
+        try:
+            with connection.begin():
+                yield connection
+        finally:
+            if not connection.closed:
+                connection.execution_options(**{BEGIN: "BEGIN"})
+
+    def write_turn(self) -> AbstractContextManager[object]:
+        """Wait for the turn to write: an OS lock beside the SQLite file; nothing on PostgreSQL."""
+        return self._file_lock() if self._lock else nullcontext()
+
+    def ping(self) -> None:
+        """Raise StoreUnavailableError unless the database answers."""
+        with self.read() as connection:
+            connection.execute(sa.text("SELECT 1"))
+
+    def schema_version(self) -> str | None:
+        """Name of the newest migration applied; None: an empty database."""
+        with self.read() as connection:
+            return schema_version(connection)
+
+    def migrate(self) -> bool:
+        """Bring the schema to the one of this release; make the SQLite file if there is none.
+
+        Returns whether anything was done. All or nothing, and safe to call from several processes at once.
+        Raises SchemaError when the database was written by a newer release.
+        """
+        if self.path is not None and not self.path.exists():
+            self._make_file(self.path)
+        if self.schema_version() == SCHEMA_HEAD:
+            return False
+        from service.migrations import upgrade  # noqa: PLC0415 - Alembic is slow to import and seldom needed
+
+        with self.write() as connection:
+            return upgrade(connection)
+
+    def check_schema(self) -> None:
+        """Raise SchemaError, with the remedy, unless the schema is the one of this release."""
+        found = self.schema_version()
+        if found != SCHEMA_HEAD:
+            state = "is empty" if found is None else f"has schema {found}"
+            raise SchemaError(f"the database {state}, this release needs {SCHEMA_HEAD}; run `nearcast migrate`")
+
+    def close(self) -> None:
+        """Close all pooled connections."""
+        self.engine.dispose()
+
+    def _make_file(self, path: Path) -> None:
+        try:
+            path.touch()
+        except OSError as error:
+            raise StoreUnavailableError(f"cannot create the database file {path}: {error.strerror}") from error
+
+    @contextmanager
+    def _file_lock(self) -> Iterator[None]:
+        assert self._lock is not None
+        try:
+            lock = self._lock.acquire(timeout=self._timeout, poll_interval=LOCK_POLL)
+        except LockTimeout as error:
+            raise StoreBusyError(f"another writer holds {self.path} for over {self._timeout:g} s; try again") from error
+        except OSError as error:
+            raise StoreUnavailableError(f"cannot lock {self.path}: {error.strerror}") from error
+        with lock:
+            yield
+
+    @contextmanager
+    def _as_store_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except PoolTimeout as error:
+            raise StoreBusyError("all database connections are in use; try again") from error
+        except OperationalError as error:
+            if "database is locked" in str(error.orig) or "lock timeout" in str(error.orig):
+                raise StoreBusyError("another writer holds the database; try again") from error
+            raise StoreUnavailableError(f"the database does not answer: {first_line(error.orig)}") from error
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise StoreUnavailableError(f"the database went away: {first_line(error.orig)}") from error
+            raise
+
+
+def schema_version(connection: Connection) -> str | None:
+    """Name of the newest migration applied; None: an empty database."""
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return None
+    found = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+    return None if found is None else str(found)
+
+
+def first_line(error: BaseException | None) -> str:
+    """The first line of a driver's message: the rest repeats connection parameters."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -1,0 +1,81 @@
+"""What the store cannot do, each fact as one error.
+
+StoreError
+├── StoreUnavailableError   the database cannot be reached, or does not answer
+├── StoreBusyError          another writer held the database for too long
+├── SchemaError             the database's schema is not the one of this release
+├── DatabaseUrlError        a database URL that cannot be used
+├── FunnelNotFoundError
+├── VersionNotFoundError
+├── RunNotFoundError
+├── KeyInUseError           a request with the same idempotency key is still being answered
+└── KeyReusedError          the same idempotency key came with another body
+"""
+
+from __future__ import annotations
+
+from models.errors import NearcastError
+
+
+class StoreError(NearcastError):
+    """Base of all errors of the store."""
+
+    slug = "store-error"
+
+
+class StoreUnavailableError(StoreError):
+    """The database cannot be reached, or does not answer; trying again may help."""
+
+    slug = "store-unavailable"
+
+
+class StoreBusyError(StoreError):
+    """Another writer held the database for too long; trying again may help."""
+
+    slug = "store-busy"
+
+
+class SchemaError(StoreError):
+    """The database's schema is not the one of this release."""
+
+    slug = "schema-mismatch"
+
+
+class DatabaseUrlError(StoreError):
+    """A database URL that cannot be used."""
+
+    slug = "invalid-database-url"
+
+
+class FunnelNotFoundError(StoreError):
+    """No funnel of that name."""
+
+    slug = "funnel-not-found"
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"there is no funnel {name!r}; declare it, or upload its first events")
+
+
+class VersionNotFoundError(StoreError):
+    """No version of that number, or none published yet."""
+
+    slug = "version-not-found"
+
+
+class RunNotFoundError(StoreError):
+    """No run of that id."""
+
+    slug = "run-not-found"
+
+
+class KeyInUseError(StoreError):
+    """A request with the same idempotency key is still being answered."""
+
+    slug = "idempotency-key-in-use"
+
+
+class KeyReusedError(StoreError):
+    """The same idempotency key came with another body."""
+
+    slug = "idempotency-key-reused"

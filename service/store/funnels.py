@@ -1,0 +1,150 @@
+"""Funnels: their declarations, and which version of each is served."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from datetime import date, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Row
+
+from models.errors import FunnelError
+from models.funnel import DeclaredDay, Funnel
+from service.store.errors import FunnelNotFoundError
+from service.store.instants import datetime_from_micros, micros_from_datetime
+from service.store.tables import funnels
+
+NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class FunnelRecord:
+    """A funnel as stored.
+
+    Parameters
+    ----------
+    inferred
+        Whether the declaration was proposed from the data and not yet confirmed by a person.
+    naive_times
+        Whether the source writes times without a zone; None before the first upload.
+    active_version_id
+        The version that is served; None before the first retrain.
+    """
+
+    id: int
+    name: str
+    funnel: Funnel
+    inferred: bool
+    naive_times: bool | None
+    active_version_id: int | None
+    created_at: datetime
+    updated_at: datetime
+
+
+def check_funnel_name(name: str) -> None:
+    """Raise FunnelError unless the name can stand in an address and in a file name."""
+    if not NAME_PATTERN.fullmatch(name):
+        raise FunnelError(
+            f"{name[:70]!r} is not 1 to 64 letters, digits, dots, dashes or underscores, the first a letter or digit",
+            field="name",
+        )
+
+
+def declare_funnel(
+    connection: Connection, name: str, funnel: Funnel, *, now: datetime, inferred: bool = False
+) -> FunnelRecord:
+    """Make a funnel, or change its declaration; what is served stays until the next retrain."""
+    check_funnel_name(name)
+    instant = micros_from_datetime(now)
+    changes = {"declaration": declaration_from_funnel(funnel), "inferred": inferred, "updated_at": instant}
+    if find_funnel(connection, name) is None:
+        connection.execute(sa.insert(funnels).values(name=name, created_at=instant, **changes))
+    else:
+        connection.execute(sa.update(funnels).where(funnels.c.name == name).values(**changes))
+    return get_funnel(connection, name)
+
+
+def find_funnel(connection: Connection, name: str) -> FunnelRecord | None:
+    """The funnel of that name, or None."""
+    row = connection.execute(sa.select(funnels).where(funnels.c.name == name)).one_or_none()
+    return None if row is None else record_from_row(row)
+
+
+def get_funnel(connection: Connection, name: str) -> FunnelRecord:
+    """The funnel of that name; FunnelNotFoundError when there is none."""
+    record = find_funnel(connection, name)
+    if record is None:
+        raise FunnelNotFoundError(name)
+    return record
+
+
+def list_funnels(connection: Connection) -> tuple[FunnelRecord, ...]:
+    """All funnels, by name."""
+    return tuple(record_from_row(row) for row in connection.execute(sa.select(funnels).order_by(funnels.c.name)))
+
+
+def lock_funnel(connection: Connection, funnel_id: int) -> None:
+    """Hold the funnel's row until the transaction ends: its writers then follow one another on PostgreSQL too."""
+    connection.execute(sa.select(funnels.c.id).where(funnels.c.id == funnel_id).with_for_update())
+
+
+def set_naive_times(connection: Connection, funnel_id: int, *, naive: bool) -> None:
+    """Remember whether the source writes its times without a zone."""
+    connection.execute(sa.update(funnels).where(funnels.c.id == funnel_id).values(naive_times=naive))
+
+
+def set_active_version(connection: Connection, funnel_id: int, version_id: int) -> None:
+    """Serve this version from now on."""
+    connection.execute(sa.update(funnels).where(funnels.c.id == funnel_id).values(active_version_id=version_id))
+
+
+def declaration_from_funnel(funnel: Funnel) -> dict[str, Any]:
+    """JSON-ready form of a funnel, with every setting."""
+    declaration = asdict(funnel)
+    for day in declaration["declared_days"]:
+        day["start"], day["end"] = day["start"].isoformat(), day["end"].isoformat()
+    return declaration
+
+
+def funnel_from_declaration(declaration: Mapping[str, Any]) -> Funnel:
+    """Inverse of `declaration_from_funnel`; settings left out take their defaults.
+
+    Raises FunnelError naming an unknown or contradictory setting.
+    """
+    known = {field.name for field in fields(Funnel)}
+    if unknown := sorted(set(declaration) - known):
+        raise FunnelError(f"unknown; a funnel has {sorted(known)}", field=str(unknown[0]))
+    if "stages" not in declaration:
+        raise FunnelError("a funnel needs at least one stage", field="stages")
+    settings = dict(declaration)
+    for name in ("stages", "exits"):
+        settings[name] = tuple(settings.get(name) or ())
+    settings["declared_days"] = tuple(declared_day(day) for day in settings.get("declared_days") or ())
+    return Funnel(**settings)
+
+
+def declared_day(day: Mapping[str, Any]) -> DeclaredDay:
+    """One declared day from its JSON form."""
+    try:
+        start, end = date.fromisoformat(day["start"]), date.fromisoformat(day.get("end") or day["start"])
+        stages, segments = tuple(day.get("stages") or ()), tuple(day.get("segments") or ())
+        return DeclaredDay(name=str(day["name"]), start=start, end=end, stages=stages, segments=segments)
+    except (KeyError, TypeError, ValueError) as error:
+        raise FunnelError(f"{dict(day)} needs name, start and end (YYYY-MM-DD)", field="declared_days") from error
+
+
+def record_from_row(row: Row[Any]) -> FunnelRecord:
+    """A row of the table as a record."""
+    return FunnelRecord(
+        id=row.id,
+        name=row.name,
+        funnel=funnel_from_declaration(row.declaration),
+        inferred=row.inferred,
+        naive_times=row.naive_times,
+        active_version_id=row.active_version_id,
+        created_at=datetime_from_micros(row.created_at),
+        updated_at=datetime_from_micros(row.updated_at),
+    )

@@ -1,0 +1,247 @@
+"""Observations: staged rows are merged into what is stored, by set-based SQL that both engines understand.
+
+A row that says the same as the stored one changes nothing. A row that says something else supersedes it, and
+the superseded state is kept in the revisions table with the numbers of both uploads, so that any past
+knowledge can be read again (`service.store.reading`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from models.errors import InputError, Problem
+from service.store.reading import read_counts, read_events
+from service.store.shapes import COUNTS, EVENTS, Shape
+from service.store.staging import Staging
+
+__all__ = ["MergeResult", "merge_counts", "merge_events", "read_counts", "read_events"]
+
+MOST_PROBLEMS = 20
+"""Conflicts named in one error."""
+
+
+@dataclass(frozen=True, slots=True)
+class MergeResult:
+    """What an upload did, rows by rows: rows = inserted + revised + unchanged + duplicates.
+
+    Parameters
+    ----------
+    duplicates
+        Rows that say again what another row of the same upload says.
+    retracted
+        Stored rows that the upload, as a whole table, no longer holds; not among `rows`.
+    """
+
+    rows: int
+    inserted: int
+    revised: int = 0
+    unchanged: int = 0
+    duplicates: int = 0
+    retracted: int = 0
+
+    @property
+    def changed(self) -> int:
+        """Rows inserted, revised or retracted."""
+        return self.inserted + self.revised + self.retracted
+
+
+def merge_events(
+    connection: Connection,
+    funnel_id: int,
+    upload_number: int,
+    staging: Staging,
+    *,
+    replace: bool | Collection[str] = False,
+    columns: Collection[str] = EVENTS.said_names,
+) -> MergeResult:
+    """Merge the staged events into the funnel, inside `staging.write()`.
+
+    Parameters
+    ----------
+    replace
+        True: the upload tells all times of each (entity, stage) in it: their other stored times are retracted.
+        A collection of stages: it tells all times of its entities at these stages, so that a date
+        that was cleared is retracted too.
+    columns
+        Which of value, due_on and segment the source has: a column that it has not says nothing,
+        and what is stored there stays.
+
+    Raises
+    ------
+    InputError
+        Naming the lines, when rows of the upload contradict each other; roll back then.
+    """
+    stored = is_stored(connection, EVENTS, funnel_id)
+    result = merge(connection, EVENTS, funnel_id, upload_number, staging, columns=columns)
+    if replace is False or not stored:
+        return result
+    stages = None if replace is True else tuple(replace)
+    retracted = retract(connection, funnel_id, upload_number, stages)
+    return MergeResult(result.rows, result.inserted, result.revised, result.unchanged, result.duplicates, retracted)
+
+
+def merge_counts(
+    connection: Connection,
+    funnel_id: int,
+    upload_number: int,
+    staging: Staging,
+    *,
+    columns: Collection[str] = COUNTS.said_names,
+) -> MergeResult:
+    """Merge the staged counts into the funnel; as `merge_events`."""
+    return merge(connection, COUNTS, funnel_id, upload_number, staging, columns=columns)
+
+
+def merge(
+    connection: Connection,
+    shape: Shape,
+    funnel_id: int,
+    upload_number: int,
+    staging: Staging,
+    *,
+    columns: Collection[str],
+) -> MergeResult:
+    """Insert what is new, then deal with the rest: most uploads are new rows only, and end after one statement."""
+    given = [name for name in shape.said_names if name in columns]
+    names = {"funnel": funnel_id, "upload": upload_number}
+    rows = staging.rows[shape.table]
+    # Sorted, so that the pages of the table's tree are written one after the other.
+    inserted = run(
+        connection,
+        f"INSERT INTO {shape.table} (funnel_id, {commas(shape.columns)}, retracted, upload) "  # noqa: S608
+        f"SELECT :funnel, {commas(shape.columns)}, false, :upload FROM {shape.staged} "
+        f"WHERE true ORDER BY {commas(shape.key_names)}, line ON CONFLICT DO NOTHING",
+        names,
+    )
+    if inserted == rows:
+        return MergeResult(rows, inserted)
+    find_differing(connection, shape, given, names)
+    check_conflicts(connection, shape, given)
+    revised = supersede(connection, shape, given, names)
+    keys = connection.execute(
+        sa.text(f"SELECT count(*) FROM (SELECT DISTINCT {commas(shape.key_names)} FROM {shape.staged}) AS k")  # noqa: S608
+    ).scalar_one()
+    run(connection, "DROP TABLE differing", {})
+    return MergeResult(rows, inserted, revised, keys - inserted - revised, rows - keys)
+
+
+def find_differing(connection: Connection, shape: Shape, given: Sequence[str], names: dict[str, int]) -> None:
+    """Make the table `differing`: staged rows that say something else than their stored row."""
+    run(
+        connection,
+        f"CREATE TEMPORARY TABLE differing AS "  # noqa: S608
+        f"SELECT {commas('s.' + name for name in ('line', *shape.columns))}, o.upload AS stored_upload "
+        f"FROM {shape.staged} AS s JOIN {shape.table} AS o ON {same_key(shape, 's', 'o')} "
+        f"WHERE o.funnel_id = {names['funnel']} AND (o.retracted OR {said_otherwise(given, 's', 'o')})",
+        {},
+    )
+
+
+def check_conflicts(connection: Connection, shape: Shape, given: Sequence[str]) -> None:
+    """Raise InputError, naming the lines, when two staged rows of one key say different things."""
+    keys = commas("s." + name for name in shape.key_names)
+    query = (
+        f"SELECT {keys}, min(s.line) AS first, max(t.line) AS last FROM differing AS d "  # noqa: S608
+        f"JOIN {shape.staged} AS s ON {same_key(shape, 'd', 's')} "
+        f"JOIN {shape.staged} AS t ON {same_key(shape, 's', 't')} AND t.line > s.line "
+        f"WHERE {said_otherwise(given, 's', 't')} GROUP BY {keys} ORDER BY min(s.line) LIMIT {MOST_PROBLEMS}"
+    )
+    found = connection.execute(sa.text(query)).all()
+    if not found:
+        return
+    what = "entity, stage and time" if shape is EVENTS else "segment, stage and period"
+    raise InputError(
+        [
+            Problem(
+                f"says something else than line {row.first} about the same {what} ({row[0]!r}, {row[1]!r})",
+                line=row.last,
+                remedy=f"keep one of the two; they differ in {', '.join(given)}",
+            )
+            for row in found
+        ]
+    )
+
+
+def supersede(connection: Connection, shape: Shape, given: Sequence[str], names: dict[str, int]) -> int:
+    """Copy the rows that are about to change to the revisions, then change them; how many."""
+    columns = commas(("funnel_id", *shape.columns, "retracted", "upload"))
+    run(
+        connection,
+        f"INSERT INTO {shape.revisions} ({columns}, superseded_by) "  # noqa: S608
+        f"SELECT {commas('o.' + name for name in ('funnel_id', *shape.columns, 'retracted', 'upload'))}, :upload "
+        f"FROM {shape.table} AS o WHERE o.funnel_id = :funnel AND o.upload < :upload "
+        f"AND EXISTS (SELECT 1 FROM differing AS d WHERE {same_key(shape, 'd', 'o')})",
+        names,
+    )
+    changes = commas((*(f"{name} = d.{name}" for name in given), "retracted = false", "upload = :upload"))
+    return run(
+        connection,
+        f"UPDATE {shape.table} SET {changes} FROM differing AS d "  # noqa: S608
+        f"WHERE {shape.table}.funnel_id = :funnel AND {same_key(shape, 'd', shape.table)} "
+        f"AND {shape.table}.upload < :upload",
+        names,
+    )
+
+
+def retract(connection: Connection, funnel_id: int, upload_number: int, stages: tuple[str, ...] | None) -> int:
+    """Retract the stored events that a whole table no longer holds; how many."""
+    names: dict[str, object] = {"funnel": funnel_id, "upload": upload_number}
+    told = "(o.entity_id, o.stage) IN (SELECT entity_id, stage FROM staged_events)"
+    if stages is not None:
+        names |= {f"stage{number}": stage for number, stage in enumerate(stages)}
+        listed = commas(f":stage{number}" for number in range(len(stages))) or "NULL"
+        told = f"o.entity_id IN (SELECT entity_id FROM staged_events) AND o.stage IN ({listed})"  # noqa: S608
+    run(connection, f"CREATE INDEX staged_keys ON staged_events ({commas(EVENTS.key_names)})", {})
+    run(
+        connection,
+        f"CREATE TEMPORARY TABLE gone AS SELECT {commas('o.' + name for name in EVENTS.key_names)} "  # noqa: S608
+        f"FROM events AS o WHERE o.funnel_id = :funnel AND NOT o.retracted AND {told} "
+        f"AND NOT EXISTS (SELECT 1 FROM staged_events AS s WHERE {same_key(EVENTS, 's', 'o')})",
+        names,
+    )
+    columns = ("funnel_id", *EVENTS.columns, "retracted", "upload")
+    run(
+        connection,
+        f"INSERT INTO event_revisions ({commas(columns)}, superseded_by) "  # noqa: S608
+        f"SELECT {commas('o.' + name for name in columns)}, :upload FROM events AS o "
+        f"JOIN gone AS g ON {same_key(EVENTS, 'g', 'o')} WHERE o.funnel_id = :funnel",
+        names,
+    )
+    retracted = run(
+        connection,
+        f"UPDATE events SET retracted = true, upload = :upload FROM gone AS g "  # noqa: S608
+        f"WHERE events.funnel_id = :funnel AND {same_key(EVENTS, 'g', 'events')}",
+        names,
+    )
+    run(connection, "DROP TABLE gone", {})
+    return retracted
+
+
+def is_stored(connection: Connection, shape: Shape, funnel_id: int) -> bool:
+    """Whether the funnel has any row of this shape."""
+    query = sa.text(f"SELECT 1 FROM {shape.table} WHERE funnel_id = :funnel LIMIT 1")  # noqa: S608
+    return connection.execute(query, {"funnel": funnel_id}).scalar() is not None
+
+
+def run(connection: Connection, statement: str, names: dict[str, object] | dict[str, int]) -> int:
+    """Execute a statement; rows it changed. SQL here is put together from the names in `shapes` alone."""
+    return connection.execute(sa.text(statement), names).rowcount
+
+
+def commas(names: Iterable[str]) -> str:
+    """A list for SQL."""
+    return ", ".join(names)
+
+
+def same_key(shape: Shape, left: str, right: str) -> str:
+    """Condition: both rows are about the same thing (funnel apart)."""
+    return " AND ".join(f"{left}.{name} = {right}.{name}" for name in shape.key_names)
+
+
+def said_otherwise(given: Sequence[str], left: str, right: str) -> str:
+    """Condition: the rows differ in a given column, nulls being equal."""
+    return "(" + (" OR ".join(f"{left}.{name} IS DISTINCT FROM {right}.{name}" for name in given) or "false") + ")"
