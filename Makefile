@@ -7,7 +7,7 @@
 #   make check           formatting, lint, types, import layers: changes nothing
 #   make fmt             formats and repairs what can be repaired
 #   make lock            resolves the locks again, keeping pins that still fit (ARGS=--upgrade: the newest)
-#   make bench           speed and memory beside the peers, a few minutes; appends to benchmarks/RESULTS.md
+#   make bench           speed, start-up and memory beside the peers, some minutes (ARGS=smoothing: only that)
 #   make clean           removes the environments and caches
 
 VENV := .venv
@@ -52,6 +52,9 @@ fmt: $(VENV)/.ready-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+bench: $(VENV)/.ready-dev
+	@$(BIN)/python -m benchmarks $(ARGS)
+
 # Universal: one file for every platform and Python >= 3.11. No index address is written, whatever the
 # machine's own settings are; requirements-dev.lock takes its pins from requirements.lock.
 COMPILE = pip compile --quiet --universal --python-version 3.11 --generate-hashes \
@@ -66,7 +69,7 @@ lock: $(VENV)/.made
 		--constraint requirements.lock --constraint requirements-build.lock --output-file requirements-dev.lock
 
 clean:
-	rm -rf $(VENV) .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) benchmarks/.venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find models service tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.made:
