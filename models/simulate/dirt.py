@@ -52,7 +52,7 @@ class Dirt:
     headless: float = 0.004
     displaced: float = 0.02
     zulu: float = 0.2
-    outage_days: int = 3
+    outage_days: int = 8
     last_hour: int = 14
 
 

@@ -84,8 +84,8 @@ def test_the_feed_is_silent_for_the_outage_and_stops_during_the_last_day(events)
     days = sorted(set(local_days(export)))
     every_day = pd.date_range(days[0], days[-1]).date
     silent = sorted(set(every_day) - set(days))
-    assert len(silent) == 3
-    assert (silent[-1] - silent[0]).days == 2
+    assert len(silent) == 8
+    assert (silent[-1] - silent[0]).days == 7
     last = pd.to_datetime(export["ts"], utc=True, format="ISO8601").max().tz_convert(ZONE)
     assert last.date() == days[-1] == date(2025, 3, 6)
     assert last.hour < 14
