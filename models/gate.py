@@ -58,6 +58,7 @@ class RowGate:
         check_timezone(timezone)
         self.timezone = timezone
         self.segment_by = segment_by
+        self.latest = latest
         self.end = NO_LATEST if latest is None else latest + FAR
         self.labels = dict(labels or {})
         self.problems = Problems()
@@ -141,6 +142,8 @@ class RowGate:
         instants[naive], odd = instants_from_local(times.local[naive], timezone=self.timezone)
         if odd.any():
             self.repairs["clock_change"] += int(odd.sum())
+        if self.latest is not None and (coming := int((instants > self.latest).sum())):
+            self.repairs["in_future"] += coming
         for row in np.flatnonzero(times.readable & ~(near & (times.local >= 0) & (instants <= self.end))):
             early = times.local[row] < 0
             self.problems.add(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -234,14 +234,17 @@ def _order_of_counts(totals: Mapping[str, float], known: set[str], notes: list[s
     return stages, exits
 
 
-def infer_segment_by(frame: pd.DataFrame) -> str | None:
+def infer_segment_by(frame: pd.DataFrame | Mapping[str, Sequence[str]]) -> str | None:
     """The column that most looks like a segment: few values, text, filled in, the same all along an entity.
 
     Columns with a usual name (segment, region, ...) come first; without such a name a column is taken
     only if it is the only one that qualifies.
     """
     taken = {"entity_id", "stage", "ts", "ds", "y", "value", "due_on"}
-    able = [str(name) for name in frame.columns if name not in taken and _could_be_segment(frame, str(name))]
+    columns: dict[str, list[str]] = {str(name): list(texts) for name, texts in frame.items()}
+    able = [name for name, texts in columns.items() if name not in taken and _could_be_segment(texts)]
+    if "entity_id" in columns:
+        able = [name for name in able if _is_steady(columns["entity_id"], columns[name])]
     for word in _SEGMENT_WORDS:
         for name in able:
             if word in re.split(r"[\W_]+", name.casefold()) or word == name.casefold():
@@ -249,16 +252,16 @@ def infer_segment_by(frame: pd.DataFrame) -> str | None:
     return able[0] if len(able) == 1 else None
 
 
-def _could_be_segment(frame: pd.DataFrame, name: str) -> bool:
-    texts: list[Any] = [value if isinstance(value, str) else "" for value in frame[name]]
-    given = [text for text in texts if text.strip()]
+def _could_be_segment(texts: list[str]) -> bool:
+    given = [text for text in texts if isinstance(text, str) and text.strip()]
     values = set(given)
     if not 2 <= len(values) <= min(MOST_SEGMENTS, len(texts) / 3) or len(given) < 0.8 * len(texts):
         return False
-    if all(re.fullmatch(r"[\d.,:+TZ \-/]+", value) for value in values) or any(len(value) > 60 for value in values):
-        return False
-    if "entity_id" not in frame.columns:
-        return True
-    first: dict[Any, str] = {}
-    same = sum(first.setdefault(entity, text) == text for entity, text in zip(frame["entity_id"], texts, strict=True))
-    return bool(same >= 0.98 * len(texts))
+    return not all(re.fullmatch(r"[\d.,:+TZ \-/]+", value) for value in values) and max(map(len, values)) <= 60
+
+
+def _is_steady(entities: list[str], texts: list[str]) -> bool:
+    """Whether the column says the same in (almost) all rows of an entity."""
+    first: dict[str, str] = {}
+    same = sum(first.setdefault(entity, text) == text for entity, text in zip(entities, texts, strict=True))
+    return same >= 0.98 * len(texts)

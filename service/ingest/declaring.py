@@ -1,0 +1,80 @@
+"""Which funnel an upload is about: as declared, as the caller says, or as its rows suggest."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from sqlalchemy.engine import Connection
+
+from models.errors import FunnelError
+from models.funnel import Funnel
+from models.inference import infer_from_journeys, infer_funnel
+from service.ingest.intake import Intake
+from service.ingest.options import IngestOptions
+from service.store.funnels import FunnelRecord
+from service.store.observations import read_counts, read_events
+
+
+def propose(intake: Intake, options: IngestOptions) -> tuple[Funnel, tuple[str, ...]]:
+    """The funnel of a first upload: what the options say, the rest inferred; and notes on that.
+
+    Raises FunnelError when there are no rows to infer it from, or when it would contradict itself.
+    """
+    segment_by = intake.layout.segment_by
+    if not intake.rows:
+        if not options.stages:
+            raise FunnelError("there are no rows to infer a funnel from; send some, or name its stages", field="stages")
+        exits, timezone = options.exits or (), options.timezone or "UTC"
+        return Funnel(options.stages, exits, segment_by, options.due_stage, timezone), ()
+    inferred = infer_from_journeys(
+        intake.sample.journeys(), intake.sample.volumes, timezone=intake.gate.timezone, segment_by=segment_by
+    )
+    exits = inferred.funnel.exits if options.exits is None else options.exits
+    stages = options.stages
+    if stages is None and options.wide:
+        stages = tuple(stage for stage in options.wide if stage not in exits)
+    notes = inferred.notes
+    if stages is not None:
+        exits = exits if options.exits is not None else tuple(stage for stage in exits if stage not in stages)
+        notes = tuple(note for note in notes if not note.startswith("stages, "))
+    else:
+        stages = tuple(stage for stage in inferred.funnel.stages if stage not in exits)
+    due_stage = options.due_stage or inferred.funnel.due_stage
+    if options.due_stage is None and due_stage not in stages:
+        due_stage = None
+    return replace(inferred.funnel, stages=stages, exits=exits, due_stage=due_stage), notes
+
+
+def changed(record: FunnelRecord, options: IngestOptions) -> Funnel:
+    """The declared funnel with what the options say otherwise.
+
+    Raises FunnelError for another time zone where stored times were read in the old one.
+    """
+    if options.timezone not in (None, record.funnel.timezone) and record.naive_times:
+        raise FunnelError(
+            f"stored times without a zone were read in {record.funnel.timezone}, "
+            f"{options.timezone} would move them; start a new funnel",
+            field="timezone",
+        )
+    known = record.funnel
+    return replace(
+        known,
+        stages=known.stages if options.stages is None else options.stages,
+        exits=known.exits if options.exits is None else options.exits,
+        due_stage=options.due_stage or known.due_stage,
+        timezone=options.timezone or known.timezone,
+        segment_by=known.segment_by if options.segment_by is None else options.segment_by or None,
+    )
+
+
+def reconsider(connection: Connection, record: FunnelRecord) -> tuple[Funnel, tuple[str, ...]]:
+    """Infer the stages of a funnel again, now that more is stored: nothing is served from it yet."""
+    inferred = infer_funnel(
+        read_events(connection, record.id),
+        read_counts(connection, record.id),
+        timezone=record.funnel.timezone,
+        segment_by=record.funnel.segment_by,
+    )
+    found = inferred.funnel
+    funnel = replace(record.funnel, stages=found.stages, exits=found.exits, due_stage=found.due_stage)
+    return funnel, inferred.notes

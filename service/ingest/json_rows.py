@@ -1,0 +1,163 @@
+"""NDJSON (one object a line) and JSON (one array of objects), both streamed."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, islice
+from typing import Any, BinaryIO
+
+import msgspec
+import numpy as np
+
+from models.columns import Problems, text_from_value
+from models.errors import InputError, Problem
+from service.ingest.chunks import CHUNK_ROWS, Chunk
+from service.ingest.text import text_blocks
+
+LONGEST_OBJECT = 1 << 20
+"""Characters; a longer object is not a row of any table."""
+_SPACE = " \t\r\n"
+
+Row = dict[str, Any]
+Placed = tuple[int, Row]
+
+
+def ndjson_chunks(
+    stream: BinaryIO, *, max_bytes: int, problems: Problems, chunk_rows: int = CHUNK_ROWS
+) -> Iterator[Chunk]:
+    """Read one JSON object a line; blank lines are passed over, what is no object is added to `problems`."""
+    blocks = text_blocks(stream, max_bytes=max_bytes)
+    lines = chain.from_iterable(io.StringIO(text, newline="\n") for text in blocks)
+    yield from _chunks(_rows_of_lines(lines, problems), problems, chunk_rows)
+
+
+def json_chunks(
+    stream: BinaryIO, *, max_bytes: int, problems: Problems, chunk_rows: int = CHUNK_ROWS
+) -> Iterator[Chunk]:
+    """Read one array of objects. Raises InputError where the text stops being JSON."""
+    blocks = text_blocks(stream, max_bytes=max_bytes, longest_line=None)
+    yield from _chunks(_rows_of_array(blocks), problems, chunk_rows)
+
+
+def _rows_of_lines(lines: Iterable[str], problems: Problems) -> Iterator[Placed]:
+    decode: Callable[[str], Any] = msgspec.json.Decoder().decode
+    for place, line in enumerate(lines, 1):
+        try:
+            row = decode(line)
+        except (msgspec.MsgspecError, RecursionError):
+            if not line.strip():
+                continue
+            row = _decode_leniently(line, place, problems)
+        if isinstance(row, dict):
+            yield place, row
+        elif row is not None or line.strip() == "null":
+            problems.add("is no JSON object", line=place, remedy="write one object a line")
+
+
+def _decode_leniently(line: str, place: int, problems: Problems) -> Any:
+    """What the strict decoder refuses: NaN and 1e999 are let through, so that the gate can name their field."""
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError) as error:
+        problems.add(f"is not JSON: {_reason(error)}", line=place, remedy="write one object a line")
+        return None
+
+
+def _rows_of_array(blocks: Iterator[str]) -> Iterator[Placed]:
+    """Objects of an array with the line that each begins on, or, where all is on one line, its number."""
+    text, at, line = "", 0, 1
+    opened, number = False, 0
+    scan = json.JSONDecoder().raw_decode
+    while True:
+        while at < len(text) and text[at] in _SPACE + ("," if number else ""):
+            line += text[at] == "\n"
+            at += 1
+        row: Row | None = None
+        if at < len(text):
+            if not opened:
+                _check_array(text[at], line)
+                opened, at = True, at + 1
+                continue
+            if text[at] == "]":
+                return
+            row, end = _scan(scan, text, at, line)
+        if row is None:
+            more = next(blocks, "")
+            if not more or len(text) - at > LONGEST_OBJECT:
+                _refuse_end(text[at:], line, opened=opened)
+            text, at = text[at:] + more, 0
+            continue
+        number += 1
+        yield (line if line > 1 else number), row
+        line += text.count("\n", at, end)
+        at = end
+
+
+def _scan(scan: Callable[[str, int], tuple[Any, int]], text: str, at: int, line: int) -> tuple[Row | None, int]:
+    """The object that begins here, and where it ends; None when the text ends first."""
+    if text[at] != "{":
+        raise InputError(Problem(f"{text[at : at + 20]!r} is no JSON object", line, remedy="send an array of objects"))
+    try:
+        return scan(text, at)
+    except json.JSONDecodeError as error:
+        if error.pos >= len(text) - 16 or error.msg.startswith("Unterminated"):
+            return None, at  # perhaps only for want of more text
+        place = line + text.count("\n", at, error.pos)
+        raise InputError(Problem(f"is not JSON: {error.msg}", place)) from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(Problem(f"is not JSON: {_reason(error)}", line)) from error
+
+
+def _check_array(character: str, line: int) -> None:
+    if character != "[":
+        raise InputError(
+            Problem("this JSON is no array", line, remedy="send one array of objects, or one object a line as NDJSON")
+        )
+
+
+def _refuse_end(rest: str, line: int, *, opened: bool) -> None:
+    if not opened and not rest:
+        raise InputError(Problem("the file is empty", 1, remedy="send an array of objects"))
+    if len(rest) > LONGEST_OBJECT:
+        raise InputError(Problem(f"an object is longer than {LONGEST_OBJECT:,} characters, or is not JSON", line))
+    raise InputError(Problem("the JSON array is cut short", line, remedy="send the whole array again"))
+
+
+def _chunks(rows: Iterator[Placed], problems: Problems, chunk_rows: int) -> Iterator[Chunk]:
+    """Rows to columns; a key that a row has not is "" there."""
+    first = True
+    while batch := list(islice(rows, chunk_rows)):
+        lines = np.fromiter((place for place, _ in batch), dtype=np.int64, count=len(batch))
+        objects = [row for _, row in batch]
+        names = dict.fromkeys(objects[0])
+        if any(row.keys() != names.keys() for row in objects):
+            names = dict.fromkeys(name for row in objects for name in row)
+        yield Chunk({name: _texts(name, objects, lines.tolist(), problems) for name in names}, lines)
+        first = False
+    if first and not problems:
+        raise InputError(Problem("the file is empty", 1, remedy="send at least one object"))
+
+
+def _texts(name: str, rows: Sequence[Row], lines: Sequence[int], problems: Problems) -> list[str]:
+    """One key of all rows as texts; an object or a list is no field."""
+    values = [row.get(name, "") for row in rows]
+    if all(type(value) is str for value in values):
+        return values
+    texts = []
+    for value, line in zip(values, lines, strict=True):
+        if isinstance(value, dict | list):
+            problems.add("holds an object or a list", line=line, field=name[:60], remedy="send one text or number")
+            texts.append("")
+        elif isinstance(value, bool):
+            texts.append(str(value).lower())
+        else:
+            texts.append(value if type(value) is str else text_from_value(value))
+    return texts
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    return error.msg if isinstance(error, json.JSONDecodeError) else "a number has too many digits"

@@ -1,0 +1,234 @@
+"""Taking in an upload: read and staged without any lock, then merged in one transaction, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import BinaryIO
+from zoneinfo import ZoneInfo
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from models.errors import FunnelError, InputError, Problem
+from models.funnel import Funnel
+from models.journeys import count_mended
+from service.ingest.declaring import changed, propose, reconsider
+from service.ingest.intake import Intake
+from service.ingest.options import REPAIRS, Format, IngestOptions, IngestReport
+from service.ingest.source import format_from_name, opened, read_chunks
+from service.store.database import Database
+from service.store.funnels import (
+    FunnelRecord,
+    check_funnel_name,
+    declaration_from_funnel,
+    declare_funnel,
+    find_funnel,
+    set_naive_times,
+)
+from service.store.observations import MergeResult, merge_counts, merge_events
+from service.store.staging import Staging
+from service.store.uploads import Kind, begin_upload, finish_upload
+
+CLOCK_SKEW = timedelta(minutes=5)
+MOST_PROBLEMS = 20
+
+
+def ingest(
+    database: Database,
+    funnel_name: str,
+    source: str | Path | BinaryIO,
+    *,
+    kind: Kind = "events",
+    format: Format | None = None,  # noqa: A002 - the word of everybody's file dialogs
+    options: IngestOptions | None = None,
+    now: datetime | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> IngestReport:
+    """Take in one file of events or counts; gzip is recognised.
+
+    Parameters
+    ----------
+    source
+        A path, or a stream of bytes; read once, from beginning to end, in constant memory.
+    format
+        None: by the path's ending, else by how the file begins.
+    now
+        The present instant; None: the clock's.
+    progress
+        Called with the rows read so far, now and then.
+
+    Raises
+    ------
+    InputError
+        With up to 20 problems, each with line and field. The store is as it was.
+    FunnelError
+        When the funnel cannot be declared as asked, or nothing can be inferred. The store is as it was.
+    """
+    check_funnel_name(funnel_name)
+    options = options or IngestOptions()
+    now = now or datetime.now(UTC)
+    latest = round(now.timestamp() * 1_000_000)
+    with database.read() as connection:
+        record = find_funnel(connection, funnel_name)
+    intake = Intake(kind, options, record, latest=latest)
+    with opened(source) as stream, database.stage() as staging:
+        chunks = read_chunks(
+            stream,
+            format=format or format_from_name(source),
+            max_bytes=options.max_bytes,
+            problems=intake.problems,
+            repairs=intake.repairs,
+        )
+        intake.read(chunks, staging, progress=progress)
+        funnel, notes = (changed(record, options), ()) if record else propose(intake, options)
+        with staging.write() as connection:
+            return _Merge(connection, staging, intake, options, now).run(funnel_name, record, funnel, notes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Merge:
+    """The one transaction of an upload."""
+
+    connection: Connection
+    staging: Staging
+    intake: Intake
+    options: IngestOptions
+    now: datetime
+
+    def run(self, name: str, seen: FunnelRecord | None, funnel: Funnel, proposal: tuple[str, ...]) -> IngestReport:
+        """Declare what there is to declare, merge the rows and record the report."""
+        intake, connection = self.intake, self.connection
+        self._check_still(find_funnel(connection, name), seen)
+        notes = [*intake.notes, *proposal]
+        proposed = seen is None
+        inferred = self._inferred(seen)
+        if seen is None or funnel != seen.funnel or inferred != seen.inferred:
+            record = declare_funnel(connection, name, funnel, now=self.now, inferred=inferred)
+        else:
+            record = seen
+        upload = begin_upload(
+            connection, record.id, kind=intake.kind, now=self.now, fresh_until=self._fresh_until(funnel.timezone)
+        )
+        merged = self._merge(record.id, upload.number)
+        self._note_clock(record, notes)
+        if record.inferred and record.active_version_id is None and not proposed and _unknown(intake, funnel):
+            funnel, found = reconsider(connection, record)
+            declare_funnel(connection, name, funnel, now=self.now, inferred=True)
+            notes, proposed = [*notes, *found], True
+        report = self._report(name, funnel, merged, upload.number)
+        report = replace(
+            report,
+            inferred=declaration_from_funnel(funnel) if proposed and inferred else None,
+            notes=(*notes, *_closing_notes(intake, report)),
+        )
+        finish_upload(connection, upload, changed=merged.changed, report=report.as_json())
+        return report
+
+    def _inferred(self, seen: FunnelRecord | None) -> bool:
+        """Whether the declaration stays a proposal: a caller who names its stages has decided."""
+        said = self.options.stages or (self.options.exits, self.options.due_stage) != (None, None)
+        return not said and (seen is None or seen.inferred)
+
+    def _merge(self, funnel_id: int, number: int) -> MergeResult:
+        said = self.intake.layout.said
+        if self.intake.kind == "counts":
+            return merge_counts(self.connection, funnel_id, number, self.staging, columns=said)
+        if self.options.wide:
+            _check_one_row_each(self.connection)
+        replaced = tuple(self.options.wide) or False
+        return merge_events(self.connection, funnel_id, number, self.staging, replace=replaced, columns=said)
+
+    def _fresh_until(self, timezone: str) -> datetime | None:
+        instant = self.options.fresh_until
+        if instant is not None and instant.tzinfo is None:
+            instant = instant.replace(tzinfo=ZoneInfo(timezone))
+        if instant is not None and instant > self.now + CLOCK_SKEW:
+            raise InputError(
+                Problem(
+                    f"{instant} is in the future", field="fresh_until", remedy="say up to when the source is complete"
+                )
+            )
+        return instant
+
+    def _check_still(self, found: FunnelRecord | None, seen: FunnelRecord | None) -> None:
+        """The rows were read as the funnel was declared when reading began."""
+        if (found and found.funnel) != (seen and seen.funnel):
+            raise FunnelError("it was declared anew while the upload was being read; send the upload again")
+
+    def _note_clock(self, record: FunnelRecord, notes: list[str]) -> None:
+        """Remember whether the source writes zones, and say so when that has changed."""
+        naive = self.intake.gate.naive if self.intake.rows else None
+        if naive is None or naive == record.naive_times:
+            return
+        if record.naive_times is not None:
+            before, here = ("bore no zone", "bear one") if record.naive_times else ("bore a zone", "bear none")
+            notes.append(f"times of earlier uploads {before}, these {here}: check that no hour has shifted")
+        if record.naive_times is None or naive:
+            set_naive_times(self.connection, record.id, naive=naive)
+
+    def _report(self, name: str, funnel: Funnel, merged: MergeResult, number: int) -> IngestReport:
+        intake = self.intake
+        repairs = dict(intake.repairs)
+        if merged.duplicates:
+            repairs["duplicate_row"] = merged.duplicates
+        if (journeys := intake.sample.journeys()) is not None:
+            for kind, count in count_mended(journeys, funnel).items():
+                repairs[kind] = count * intake.sample.every
+        return IngestReport(
+            funnel=name,
+            kind=intake.kind,
+            upload=number,
+            rows=merged.rows,
+            inserted=merged.inserted,
+            revised=merged.revised,
+            unchanged=merged.unchanged,
+            duplicates=merged.duplicates,
+            retracted=merged.retracted,
+            repairs=repairs,
+            unknown_stages=_unknown(intake, funnel),
+            inferred=None,
+            notes=(),
+        )
+
+
+def _unknown(intake: Intake, funnel: Funnel) -> dict[str, int]:
+    """Rows by stage, of the stages that the funnel does not declare."""
+    known = {*funnel.stages, *funnel.exits}
+    return {stage: rows for stage, rows in sorted(intake.sample.rows.items()) if stage not in known}
+
+
+def _closing_notes(intake: Intake, report: IngestReport) -> list[str]:
+    """What was ignored, not known, or mended."""
+    notes = []
+    if intake.layout.ignored:
+        notes.append(f"ignored columns: {', '.join(intake.layout.ignored)}")
+    if report.unknown_stages:
+        listed = ", ".join(f"{stage} ({rows} rows)" for stage, rows in report.unknown_stages.items())
+        notes.append(f"stages that the funnel does not declare, stored but not forecast: {listed}")
+    about = "about " if intake.sample.every > 1 else ""
+    for kind, count in report.repairs.items():
+        estimated = about if kind in ("out_of_order", "exit_before_entry") else ""
+        notes.append(f"{estimated}{count} {REPAIRS[kind]}")
+    return notes
+
+
+def _check_one_row_each(connection: Connection) -> None:
+    """Raise InputError when two rows of a wide table give an entity two dates for one stage."""
+    query = (
+        "SELECT entity_id, stage, min(line) AS first, max(line) AS last FROM staged_events "
+        "GROUP BY entity_id, stage HAVING min(ts) < max(ts) ORDER BY max(line), stage LIMIT :most"
+    )
+    problems = [
+        Problem(
+            f"gives {row.entity_id[:60]!r} another date than line {row.first}",
+            line=row.last,
+            field=row.stage,
+            remedy="keep one row per entity",
+        )
+        for row in connection.execute(sa.text(query), {"most": MOST_PROBLEMS})
+    ]
+    if problems:
+        raise InputError(problems)
