@@ -29,49 +29,54 @@ def last_complete_day(events: Events | None, counts: Counts | None, funnel: Funn
     Events decide when there are both, as count rows that lack are seen to lack. Raises HistoryError when no
     day is complete.
     """
-    limit = None
+    fresh = None
     if fresh_until is not None:
-        limit = int(days_from_instants(np.asarray([fresh_until]), timezone=funnel.timezone)[0]) - 1
-    by_events = _last_of_events(events, funnel, limit=limit) if events is not None else None
-    by_counts = _last_of_counts(counts, funnel, limit=limit) if counts is not None else None
+        fresh = int(days_from_instants(np.asarray([fresh_until]), timezone=funnel.timezone)[0])
+    by_events = _last_of_events(events, funnel, fresh=fresh) if events is not None else None
+    by_counts = _last_of_counts(counts, funnel, fresh=fresh) if counts is not None else None
     if by_events is None and by_counts is None:
-        when = "" if limit is None else f" on or before {day_from_number(limit)}"
+        when = "" if fresh is None else f" on or before {day_from_number(fresh - 1)}"
         raise HistoryError(f"no complete day of the stages {list(funnel.stages)} lies{when} in the data")
     if by_events is None or (by_counts is not None and by_events < by_counts - SILENT_DAYS):
         return day_from_number(by_counts or 0)
     return day_from_number(by_events)
 
 
-def _last_of_events(events: Events, funnel: Funnel, *, limit: int | None) -> int | None:
-    """Last complete day of the events up to the limit."""
+def _last_of_events(events: Events, funnel: Funnel, *, fresh: int | None) -> int | None:
+    """Last complete day of the events when day `fresh` is partial."""
     ts = events.ts[codes_from_names(events.stage, (*funnel.stages, *funnel.exits)) >= 0]
     day = days_from_instants(ts, timezone=funnel.timezone)
     if len(day) == 0:
         return None
-    if limit is None:
-        limit = int(day.max())
-        before = days_from_instants(ts[day == limit] - 1, timezone=funnel.timezone)
-        limit -= int((before == limit).any())
-    return _extended(day[day <= limit], limit)
+    if fresh is None:
+        newest = int(day.max())
+        before = days_from_instants(ts[day == newest] - 1, timezone=funnel.timezone)
+        fresh = newest if (before == newest).any() else newest + 1
+    return _last_of_days(day, fresh)
 
 
-def _last_of_counts(counts: Counts, funnel: Funnel, *, limit: int | None) -> int | None:
-    """Last complete day of the counts; rows that stand for weeks reach to the end of theirs."""
-    tallies = tallies_from_counts(counts, funnel=funnel, cutoff=2**31 - 1 if limit is None else limit)
+def _last_of_counts(counts: Counts, funnel: Funnel, *, fresh: int | None) -> int | None:
+    """Last complete day of the counts when day `fresh` is partial; a row that stands for a week tells all its days."""
+    tallies = tallies_from_counts(counts, funnel=funnel, cutoff=2**31 - 1 if fresh is None else fresh)
     day = tallies.day
     if tallies.weekly:
         start = (funnel.week_start - EPOCH.weekday()) % 7
-        day = day + 6 - (day - start) % 7
-    limit = int(day.max(initial=0)) if limit is None else limit
-    return _extended(np.minimum(day, limit), limit)
-
-
-def _extended(days: npt.NDArray[np.int32], limit: int) -> int | None:
-    """The last of these days, or `limit` if a silence as long as from there to it is usual among them."""
-    if len(days) == 0:
+        day = (day - (day - start) % 7 + np.arange(7, dtype=np.int32)[:, None]).reshape(-1)
+    if len(day) == 0:
         return None
-    first, last = int(days.min()), int(days.max())
-    active = np.flatnonzero(np.bincount(days - first))
-    silences = int((np.diff(active) - 1 >= limit - last).sum())
+    return _last_of_days(day, int(day.max()) + 1 if fresh is None else fresh)
+
+
+def _last_of_days(days: npt.NDArray[np.int32], fresh: int) -> int | None:
+    """The last complete one of the days with rows, or the day before `fresh` if the silence up to there is real.
+
+    It is when there are rows of day `fresh` already, or when silences of that length are usual.
+    """
+    told = days[days < fresh]
+    if len(told) == 0:
+        return None
+    first, last = int(told.min()), int(told.max())
+    active = np.flatnonzero(np.bincount(told - first))
+    silences = int((np.diff(active) - 1 >= fresh - 1 - last).sum())
     usual = silences >= max(2, (last - first) / 60)
-    return limit if usual else last
+    return fresh - 1 if usual or (days == fresh).any() else last
