@@ -20,12 +20,8 @@ SHORTEST: dict[Frequency, int] = {"day": 7, "week": 1}
 """Shortest silence, periods, that can be a gap: a feed that lost less is mostly filled up later, or was a closure."""
 IMPROBABLE = -np.log(1e-4)
 """A silence is a gap when its probability, negative log, is beyond this."""
-DISPERSION = 1.5
-"""Size parameter of the negative binomial by which a silent period is judged: far from Poisson, to be careful."""
 SEASONS = 8
 """So many observed seasons before a silence tell what to expect in it."""
-NEW_DAYS, LONG_DAYS = 14, 28
-"""With fewer days before it than the first, a silence longer than the second is taken to be a gap."""
 PARTIAL, BUSY = 0.5, 20.0
 """The feed broke off during the period before a gap if that holds under this share of what was expected, if many."""
 
@@ -57,8 +53,8 @@ def clean(history: History, *, calendar: Calendar) -> tuple[History, tuple[Repai
     """The history without what cannot be true, and all repairs up to here, those of the gate first.
 
     Negative and infinite counts become not observed (NaN), and so does a silence of a whole feed that the
-    weeks before it make all but impossible. Of a closed silence only earlier periods are asked, so what comes
-    later does not change the verdict. All segments of a stage become NaN together: the total is then
+    weeks before it make all but impossible. Only these are asked, so what comes after a silence does not
+    change the verdict. All segments of a stage become NaN together: the total is then
     unknown too, rather than a sum of what happens to be there. Cleaning twice changes nothing.
     """
     counts = history.counts.copy()
@@ -135,32 +131,40 @@ def _silences(activity: Floats) -> list[tuple[int, int]]:
 
 
 def _is_gap(feed: Feed, first: int, last: int, *, frequency: Frequency) -> bool:
-    """Whether a silence cannot be real, judged by the periods before it."""
-    season = SEASON_LENGTH[frequency]
-    ordinary = np.flatnonzero(~feed.special[first : last + 1])
-    if last + 1 - first < SHORTEST[frequency] or len(ordinary) == 0:
+    """Whether a silence is all but impossible, judged by how often periods like these were active before it.
+
+    Not by how much there was: stages follow each other, and one entity can be all that happens in a month.
+    """
+    length, season = last + 1 - first, SEASON_LENGTH[frequency]
+    if length < SHORTEST[frequency] or _is_usual(feed.activity[:first], length):
         return False
-    days = STEP_DAYS[frequency]
-    if (~np.isnan(feed.activity[:first])).sum() * days < NEW_DAYS and len(ordinary) * days >= LONG_DAYS:
-        return True
-    expected = _expected(feed, first, season=season)[(first + ordinary) % season]
-    return bool((DISPERSION * np.log1p(expected / DISPERSION)).sum() > IMPROBABLE)
+    ordinary = np.arange(first, last + 1)[~feed.special[first : last + 1]]
+    active = _by_place((feed.activity > 0).astype(float), feed, first, season=season)[ordinary % season]
+    return bool(-np.log1p(-active).sum() > IMPROBABLE)
 
 
-def _expected(feed: Feed, before: int, *, season: int) -> Floats:
-    """Mean activity by place in the season, (season,), over the last SEASONS observed ordinary ones."""
+def _is_usual(before: Floats, length: int) -> bool:
+    """Whether two silences at least half as long came earlier, read as zero or not."""
+    quiet = np.concatenate([[0], ~(before > 0), [0]]).astype(np.int8)
+    edges = np.flatnonzero(np.diff(quiet))
+    return bool((2 * (edges[1::2] - edges[::2]) >= length).sum() >= 2)
+
+
+def _by_place(values: Floats, feed: Feed, before: int, *, season: int) -> Floats:
+    """Mean of `values` by place in the season, (season,), over the last SEASONS observed ordinary ones.
+
+    Shrunk towards the mean of all places, and that towards 0 as if one season more had been 0.
+    """
     usable = np.flatnonzero(~np.isnan(feed.activity[:before]) & ~feed.special[:before])[-SEASONS * season :]
-    if len(usable) == 0:
-        return np.zeros(season)
-    place, activity = usable % season, feed.activity[usable]
-    sums = np.bincount(place, weights=activity, minlength=season) + activity.mean()
-    return np.asarray(sums / (np.bincount(place, minlength=season) + 1), dtype=np.float64)
+    mean = values[usable].sum() / (len(usable) + season)
+    sums = np.bincount(usable % season, weights=values[usable], minlength=season)
+    return np.asarray((sums + mean) / (np.bincount(usable % season, minlength=season) + 1), dtype=np.float64)
 
 
 def _broken_off(feed: Feed, first: int, *, frequency: Frequency) -> int:
     """First period of a gap, which is the one before the silence when the feed broke off during that one."""
     season, before = SEASON_LENGTH[frequency], first - 1
-    expected = _expected(feed, before, season=season)[before % season]
+    expected = _by_place(feed.activity, feed, before, season=season)[before % season]
     partial = expected >= BUSY and feed.activity[before] < PARTIAL * expected
     return before if partial and not feed.special[before] else first
 
