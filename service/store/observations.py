@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, Row
 
 from models.errors import InputError, Problem
 from service.store.reading import read_counts, read_events
 from service.store.shapes import COUNTS, EVENTS, Shape
-from service.store.staging import Staging
+from service.store.staging import Staging, scratch_table
 
 __all__ = ["MergeResult", "merge_counts", "merge_events", "read_counts", "read_events"]
 
@@ -119,86 +120,89 @@ def merge(
     )
     if inserted == rows:
         return MergeResult(rows, inserted)
-    find_differing(connection, shape, given, names)
-    check_conflicts(connection, shape, given)
+    keys = count_keys(connection, shape, given)
     revised = supersede(connection, shape, given, names)
-    keys = connection.execute(
-        sa.text(f"SELECT count(*) FROM (SELECT DISTINCT {commas(shape.key_names)} FROM {shape.staged}) AS k")  # noqa: S608
-    ).scalar_one()
-    run(connection, "DROP TABLE differing", {})
     return MergeResult(rows, inserted, revised, keys - inserted - revised, rows - keys)
 
 
-def find_differing(connection: Connection, shape: Shape, given: Sequence[str], names: dict[str, int]) -> None:
-    """Make the table `differing`: staged rows that say something else than their stored row."""
-    run(
-        connection,
-        f"CREATE TEMPORARY TABLE differing AS "  # noqa: S608
-        f"SELECT {commas('s.' + name for name in ('line', *shape.columns))}, o.upload AS stored_upload "
-        f"FROM {shape.staged} AS s JOIN {shape.table} AS o ON {same_key(shape, 's', 'o')} "
-        f"WHERE o.funnel_id = {names['funnel']} AND (o.retracted OR {said_otherwise(given, 's', 'o')})",
-        {},
+def count_keys(connection: Connection, shape: Shape, given: Sequence[str]) -> int:
+    """Distinct keys among the staged rows; InputError, naming lines, when rows of one key contradict each other."""
+    keys = commas(shape.key_names)
+    contradiction = " OR ".join(
+        f"min({name}) <> max({name}) OR (count({name}) > 0 AND count({name}) < count(*))" for name in given
     )
-
-
-def check_conflicts(connection: Connection, shape: Shape, given: Sequence[str]) -> None:
-    """Raise InputError, naming the lines, when two staged rows of one key say different things."""
-    keys = commas("s." + name for name in shape.key_names)
+    contradiction = f"count(*) > 1 AND ({contradiction or 'false'})"
     query = (
-        f"SELECT {keys}, min(s.line) AS first, max(t.line) AS last FROM differing AS d "  # noqa: S608
-        f"JOIN {shape.staged} AS s ON {same_key(shape, 'd', 's')} "
-        f"JOIN {shape.staged} AS t ON {same_key(shape, 's', 't')} AND t.line > s.line "
-        f"WHERE {said_otherwise(given, 's', 't')} GROUP BY {keys} ORDER BY min(s.line) LIMIT {MOST_PROBLEMS}"
+        f"SELECT count(*) AS keys, sum(CASE WHEN contradiction THEN 1 ELSE 0 END) AS contradictions "  # noqa: S608
+        f"FROM (SELECT {contradiction} AS contradiction FROM {shape.staged} GROUP BY {keys}) AS k"
     )
-    found = connection.execute(sa.text(query)).all()
-    if not found:
-        return
+    found = connection.execute(sa.text(query)).one()
+    if found.contradictions:
+        query = (
+            f"SELECT {keys}, min(line) AS first, max(line) AS last FROM {shape.staged} "  # noqa: S608
+            f"GROUP BY {keys} HAVING {contradiction} ORDER BY min(line) LIMIT {MOST_PROBLEMS}"
+        )
+        raise InputError([contradiction_problem(shape, row) for row in connection.execute(sa.text(query))])
+    return int(found.keys)
+
+
+def contradiction_problem(shape: Shape, row: Row[Any]) -> Problem:
+    """Two rows of one upload that say different things about the same key."""
+    first, second, *_ = row
     what = "entity, stage and time" if shape is EVENTS else "segment, stage and period"
-    raise InputError(
-        [
-            Problem(
-                f"says something else than line {row.first} about the same {what} ({row[0]!r}, {row[1]!r})",
-                line=row.last,
-                remedy=f"keep one of the two; they differ in {', '.join(given)}",
-            )
-            for row in found
-        ]
+    return Problem(
+        f"says something else than line {row.first} about the same {what} ({first!r}, {second!r})",
+        line=row.last,
+        remedy="keep one of the two rows",
     )
 
 
 def supersede(connection: Connection, shape: Shape, given: Sequence[str], names: dict[str, int]) -> int:
     """Copy the rows that are about to change to the revisions, then change them; how many."""
-    columns = commas(("funnel_id", *shape.columns, "retracted", "upload"))
-    run(
+    sources = ("funnel_id", *shape.columns, "retracted", "upload")
+    run(connection, scratch_table("differing", shape.key + shape.said, dialect=connection.dialect.name), {})
+    differing = run(
         connection,
-        f"INSERT INTO {shape.revisions} ({columns}, superseded_by) "  # noqa: S608
-        f"SELECT {commas('o.' + name for name in ('funnel_id', *shape.columns, 'retracted', 'upload'))}, :upload "
-        f"FROM {shape.table} AS o WHERE o.funnel_id = :funnel AND o.upload < :upload "
-        f"AND EXISTS (SELECT 1 FROM differing AS d WHERE {same_key(shape, 'd', 'o')})",
+        f"INSERT INTO differing SELECT {commas('s.' + name for name in shape.key_names)}, "  # noqa: S608
+        f"{commas(f'min(s.{name})' for name in shape.said_names)} "
+        f"FROM {shape.staged} AS s CROSS JOIN {shape.table} AS o WHERE {same_key(shape, 's', 'o')} "
+        f"AND o.funnel_id = :funnel AND (o.retracted OR {said_otherwise(given, 's', 'o')}) "
+        f"GROUP BY {commas('s.' + name for name in shape.key_names)}",
         names,
     )
-    changes = commas((*(f"{name} = d.{name}" for name in given), "retracted = false", "upload = :upload"))
-    return run(
-        connection,
-        f"UPDATE {shape.table} SET {changes} FROM differing AS d "  # noqa: S608
-        f"WHERE {shape.table}.funnel_id = :funnel AND {same_key(shape, 'd', shape.table)} "
-        f"AND {shape.table}.upload < :upload",
-        names,
-    )
+    if differing:
+        # CROSS JOIN: SQLite then goes from the few rows that differ to the stored ones, by their key.
+        run(
+            connection,
+            f"INSERT INTO {shape.revisions} ({commas(sources)}, superseded_by) "  # noqa: S608
+            f"SELECT {commas('o.' + name for name in sources)}, :upload FROM differing AS d CROSS JOIN "
+            f"{shape.table} AS o WHERE o.funnel_id = :funnel AND {same_key(shape, 'd', 'o')}",
+            names,
+        )
+        changes = commas((*(f"{name} = d.{name}" for name in given), "retracted = false", "upload = :upload"))
+        run(
+            connection,
+            f"UPDATE {shape.table} SET {changes} FROM differing AS d "  # noqa: S608
+            f"WHERE {shape.table}.funnel_id = :funnel AND {same_key(shape, 'd', shape.table)}",
+            names,
+        )
+    run(connection, "DROP TABLE differing", {})
+    return differing
 
 
 def retract(connection: Connection, funnel_id: int, upload_number: int, stages: tuple[str, ...] | None) -> int:
     """Retract the stored events that a whole table no longer holds; how many."""
     names: dict[str, object] = {"funnel": funnel_id, "upload": upload_number}
-    told = "(o.entity_id, o.stage) IN (SELECT entity_id, stage FROM staged_events)"
+    told = "EXISTS (SELECT 1 FROM staged_events AS s WHERE s.entity_id = o.entity_id AND s.stage = o.stage)"
     if stages is not None:
         names |= {f"stage{number}": stage for number, stage in enumerate(stages)}
         listed = commas(f":stage{number}" for number in range(len(stages))) or "NULL"
-        told = f"o.entity_id IN (SELECT entity_id FROM staged_events) AND o.stage IN ({listed})"  # noqa: S608
-    run(connection, f"CREATE INDEX staged_keys ON staged_events ({commas(EVENTS.key_names)})", {})
+        told = "EXISTS (SELECT 1 FROM staged_events AS s WHERE s.entity_id = o.entity_id)"
+        told = f"o.stage IN ({listed}) AND {told}"
+    run(connection, scratch_table("gone", EVENTS.key, dialect=connection.dialect.name), {})
     run(
         connection,
-        f"CREATE TEMPORARY TABLE gone AS SELECT {commas('o.' + name for name in EVENTS.key_names)} "  # noqa: S608
+        f"INSERT INTO gone SELECT {commas('o.' + name for name in EVENTS.key_names)} "  # noqa: S608
         f"FROM events AS o WHERE o.funnel_id = :funnel AND NOT o.retracted AND {told} "
         f"AND NOT EXISTS (SELECT 1 FROM staged_events AS s WHERE {same_key(EVENTS, 's', 'o')})",
         names,
@@ -207,8 +211,8 @@ def retract(connection: Connection, funnel_id: int, upload_number: int, stages: 
     run(
         connection,
         f"INSERT INTO event_revisions ({commas(columns)}, superseded_by) "  # noqa: S608
-        f"SELECT {commas('o.' + name for name in columns)}, :upload FROM events AS o "
-        f"JOIN gone AS g ON {same_key(EVENTS, 'g', 'o')} WHERE o.funnel_id = :funnel",
+        f"SELECT {commas('o.' + name for name in columns)}, :upload FROM gone AS g CROSS JOIN events AS o "
+        f"WHERE o.funnel_id = :funnel AND {same_key(EVENTS, 'g', 'o')}",
         names,
     )
     retracted = run(

@@ -1,7 +1,9 @@
-"""Staging: the rows of one upload, laid down in temporary tables before the upload takes any lock.
+"""Staging: the rows of one upload, laid down in tables of their own before the upload takes any lock.
 
-On SQLite they live in a file of their own, so that parsing an upload blocks no writer; on PostgreSQL
-they are filled by COPY. Both vanish with the connection.
+On PostgreSQL these are temporary tables, filled by COPY. On SQLite they live in a scratch file that is
+attached to the connection and has no name any more: temporary tables, and any sorting, may be built to stay
+in memory, so the tables there are kept in the order of their key, and an upload costs bounded memory however
+long it is. Both vanish with the connection, or the process.
 """
 
 from __future__ import annotations
@@ -9,7 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import repeat
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +26,10 @@ from service.store.shapes import COUNTS, EVENTS, Shape
 if TYPE_CHECKING:
     from service.store.database import Database
 
+SCRATCH = "scratch"
+"""Name of the attached scratch file, on SQLite."""
+
+Columns = tuple[tuple[str, str], ...]
 Lines = npt.NDArray[np.int64] | Sequence[int] | int
 
 
@@ -32,12 +41,13 @@ class Staging:
         self._connection = connection
         self.rows: dict[str, int] = {EVENTS.table: 0, COUNTS.table: 0}
         """Rows staged so far, by table."""
+        if database.path is not None:
+            attach_scratch_file(connection, database.path)
         with connection.begin():
             for shape in (EVENTS, COUNTS):
-                columns = ", ".join(
-                    f"{name} {column_type(kind, database.dialect)}" for name, kind in shape.staged_columns
-                )
-                connection.exec_driver_sql(f"CREATE TEMPORARY TABLE {shape.staged} ({columns})")
+                key = (*shape.key_names, "line")
+                statement = scratch_table(shape.staged, shape.staged_columns, dialect=database.dialect, key=key)
+                connection.exec_driver_sql(statement)
 
     def append_events(self, events: Events, *, lines: Lines) -> None:
         """Stage a chunk of events.
@@ -61,8 +71,18 @@ class Staging:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A write transaction that sees the staged rows: for `merge_events` and what belongs to it."""
-        with self._database.write_turn(), self._database.begin_write(self._connection):
-            yield self._connection
+        with self._database.write_turn():
+            self._set_journal("MEMORY")
+            with self._database.begin_write(self._connection):
+                yield self._connection
+            self._set_journal("OFF")
+
+    def _set_journal(self, mode: str) -> None:
+        # While rows are laid down nothing is rolled back; a write transaction may be.
+        if self._database.path is not None:
+            cursor = self._connection.connection.cursor()
+            cursor.execute(f"PRAGMA {SCRATCH}.journal_mode={mode}")
+            cursor.close()
 
     def _append(self, shape: Shape, lines: Lines, columns: list[Any]) -> None:
         count = len(columns[0])
@@ -75,15 +95,36 @@ class Staging:
                     copy_rows(cursor, shape, rows)
                 else:
                     marks = ", ".join("?" * len(shape.staged_columns))
-                    cursor.executemany(f"INSERT INTO temp.{shape.staged} VALUES ({marks})", rows)  # noqa: S608
+                    cursor.executemany(f"INSERT INTO {SCRATCH}.{shape.staged} VALUES ({marks})", rows)  # noqa: S608
             finally:
                 cursor.close()
         self.rows[shape.table] += count
 
 
-def column_type(kind: str, dialect: str) -> str:
-    """The type as the tables have it: names compare by code point, which PostgreSQL has to be told."""
-    return 'TEXT COLLATE "C"' if kind == "TEXT" and dialect == "postgresql" else kind
+def attach_scratch_file(connection: Connection, path: Path) -> None:
+    """Attach a file without a name, beside the database: there is room, and the right to write."""
+    scratch = path.with_name(f"{path.name}-staging-{uuid4().hex}")
+    cursor = connection.connection.cursor()
+    try:
+        cursor.execute(f"ATTACH 'file:{quote(str(scratch))}?mode=rwc' AS {SCRATCH}")
+        for pragma in ("journal_mode=OFF", "synchronous=OFF", "locking_mode=EXCLUSIVE", "cache_size=-65536"):
+            cursor.execute(f"PRAGMA {SCRATCH}.{pragma}")
+        cursor.execute(f"CREATE TABLE {SCRATCH}.opened (at)")  # the file is made by the first write
+    finally:
+        cursor.close()
+        scratch.unlink(missing_ok=True)
+
+
+def scratch_table(name: str, columns: Columns, *, dialect: str, key: Sequence[str] = ()) -> str:
+    """Statement that makes a table beside the staged rows; on SQLite kept in the order of `key`, if given."""
+    if dialect == "postgresql":
+        # Names compare by code point, as in the tables themselves.
+        kinds = ((column, kind.replace("TEXT", 'TEXT COLLATE "C"')) for column, kind in columns)
+        return f"CREATE TEMPORARY TABLE {name} ({', '.join(map(' '.join, kinds))})"
+    listed = ", ".join(map(" ".join, columns))
+    if not key:
+        return f"CREATE TABLE {SCRATCH}.{name} ({listed})"
+    return f"CREATE TABLE {SCRATCH}.{name} ({listed}, PRIMARY KEY ({', '.join(key)})) WITHOUT ROWID"
 
 
 def copy_rows(cursor: Any, shape: Shape, rows: Iterator[tuple[Any, ...]]) -> None:
