@@ -71,7 +71,7 @@ def events_from_frame(
     gate.problems.check()
     repairs = Counter() if repairs is None else repairs
     repairs.update(gate.repairs)
-    return _once(events, ["entity_id", "stage", "ts"], lines, repairs)
+    return drop_repeated(events, ["entity_id", "stage", "ts"], lines, repairs)
 
 
 def counts_from_frame(
@@ -90,7 +90,7 @@ def counts_from_frame(
     gate.problems.check()
     repairs = Counter() if repairs is None else repairs
     repairs.update(gate.repairs)
-    return _once(counts, ["segment", "stage", "ds"], lines, repairs)
+    return drop_repeated(counts, ["segment", "stage", "ds"], lines, repairs)
 
 
 def _columns(
@@ -105,7 +105,7 @@ def _columns(
     return columns, np.arange(first_line, first_line + len(frame), dtype=np.int64)
 
 
-def _once(rows: Rows, key: list[str], lines: Ints, repairs: Counter[str]) -> Rows:
+def drop_repeated(rows: Rows, key: list[str], lines: Ints, repairs: Counter[str]) -> Rows:
     """Rows that say the same are kept once and counted; rows that contradict each other are refused."""
     import pandas as pd  # noqa: PLC0415  heavy, and only frames need it
 
