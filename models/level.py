@@ -1,0 +1,146 @@
+"""Discounted levels with a day-type profile: recent weekday means, for all series at once.
+
+The level is a ratio of discounted sums, sum(y) / sum(profile), a Gamma-Poisson posterior mean with a flat
+prior (West and Harrison, Bayesian Forecasting and Dynamic Models, 1997, section 10.8); near-zero weekends
+need no transform, public holidays are a day type of their own, and a week of data is enough.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+Array = npt.NDArray[np.float64]
+Days = npt.NDArray[np.int64]
+
+HALF_LIVES: tuple[float, ...] = (10.0, 90.0)
+"""Half-lives of the levels, periods: one that follows, one that holds."""
+PROFILE_HALF_LIFE = 90.0
+CLIP = 4.0
+"""Counts beyond this many standard deviations above the first level are clipped, once `SETTLED` were seen."""
+SETTLED = 28
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LevelState:
+    """Discounted sums per series (n), level (m) and day type (k = season_length + 1).
+
+    total, days: (n, m, k), sums of counts and of days. profile_total, profile_days: (n, k).
+    dispersion, seen: (n,), running variance over mean, and number of observations.
+    """
+
+    total: Array
+    days: Array
+    profile_total: Array
+    profile_days: Array
+    dispersion: Array
+    seen: Array
+
+    def copy(self) -> LevelState:
+        """Own arrays, so that an append leaves the original as it was."""
+        return replace(self, **{field.name: getattr(self, field.name).copy() for field in fields(self)})
+
+
+def make_state(series: int, *, season_length: int) -> LevelState:
+    """Return the state before the first observation."""
+    kinds = season_length + 1
+    return LevelState(
+        total=np.zeros((series, len(HALF_LIVES), kinds)),
+        days=np.zeros((series, len(HALF_LIVES), kinds)),
+        profile_total=np.zeros((series, kinds)),
+        profile_days=np.zeros((series, kinds)),
+        dispersion=np.zeros(series),
+        seen=np.zeros(series),
+    )
+
+
+def advance(
+    state: LevelState, counts: Array, day_types: Days, *, origins: Days, horizon: int
+) -> tuple[LevelState, Array]:
+    """Run new counts through the levels.
+
+    `counts` is (series, periods), NaN where missing; `day_types` and `origins` as in `smoothing.advance`.
+    Returns the new state and the forecasts, (levels, series, origins, horizon); NaN before the first count.
+    """
+    state = state.copy()
+    forecasts = np.full((len(HALF_LIVES), len(counts), len(origins), horizon), np.nan)
+    _advance(
+        *(getattr(state, field.name) for field in fields(state)),
+        np.ascontiguousarray(counts),
+        np.ascontiguousarray(day_types, dtype=np.int64),
+        0.5 ** (1 / np.array(HALF_LIVES)),
+        np.ascontiguousarray(origins, dtype=np.int64),
+        forecasts,
+    )
+    return state, forecasts
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _advance(total, days, ptotal, pdays, dispersion, seen, y, types, decays, origins, out):  # noqa: ANN001, ANN202, PLR0913
+    pdecay = 0.5 ** (1.0 / PROFILE_HALF_LIFE)
+    kinds = pdays.shape[1]
+    for i in range(y.shape[0]):
+        profile = _profile(ptotal[i], pdays[i])
+        at = 0
+        for t in range(y.shape[1]):
+            for m in range(decays.size):
+                for k in range(kinds):
+                    total[i, m, k] *= decays[m]
+                    days[i, m, k] *= decays[m]
+            for k in range(kinds):
+                ptotal[i, k] *= pdecay
+                pdays[i, k] *= pdecay
+            if not np.isnan(y[i, t]):
+                kind = types[t]
+                count = y[i, t]
+                if seen[i] >= kinds - 1:
+                    mean = _level(total[i, 0], days[i, 0], profile) * profile[kind]
+                    count = _clip(count, mean, dispersion, i, seen[i], kinds)
+                for m in range(decays.size):
+                    total[i, m, kind] += count
+                    days[i, m, kind] += 1
+                ptotal[i, kind] += count
+                pdays[i, kind] += 1
+                seen[i] += 1
+                profile = _profile(ptotal[i], pdays[i])
+            while at < origins.size and origins[at] == t:
+                if seen[i] > 0:
+                    for m in range(decays.size):
+                        level = _level(total[i, m], days[i, m], profile)
+                        for h in range(out.shape[3]):
+                            out[m, i, at, h] = level * profile[types[t + 1 + h]]
+                at += 1
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _clip(count, mean, dispersion, i, seen, kinds):  # noqa: ANN001, ANN202, PLR0913
+    """Return the count, clipped if it is far above what its day promised; learn the dispersion."""
+    ratio = (count - mean) ** 2 / (mean + 0.5)
+    if seen < SETTLED:
+        dispersion[i] += (ratio - dispersion[i]) / (seen - kinds + 2)
+        return count
+    bound = CLIP * CLIP * dispersion[i]
+    dispersion[i] += 0.03 * (min(ratio, bound + 1 / (mean + 0.5)) - dispersion[i])
+    return min(count, mean + np.sqrt(bound * (mean + 0.5)))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _level(total, days, profile):  # noqa: ANN001, ANN202
+    return total.sum() / max((days * profile).sum(), 1e-9)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _profile(total, days):  # noqa: ANN001, ANN202
+    """Factor of each day type against the mean of the ordinary ones; a holiday starts from the last weekday's."""
+    last = total.size - 1
+    profile = np.ones(total.size)
+    ordinary = days[:last].sum()
+    mean = total[:last].sum() / ordinary if ordinary > 0 else 0.0
+    if mean > 0:
+        for k in range(last):
+            profile[k] = (total[k] / mean + 0.3) / (days[k] + 0.3)
+        profile[last] = (total[last] / mean + 2 * profile[last - 1]) / (days[last] + 2)
+    return profile

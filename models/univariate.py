@@ -1,0 +1,108 @@
+"""The univariate engine: experts, their combination and intervals, for a block of series at once.
+
+Pure arrays in, plain arrays out, and no series looks at another: a block can be cut anywhere and its parts run
+in threads, processes or on other machines with the same result to the last bit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from models import level, smoothing
+from models.combination import BUCKETS, bucket_of_steps, combine, rolling_origins
+from models.intervals import SCORES, count_quantiles, learn_spread
+
+Array = npt.NDArray[np.float64]
+Days = npt.NDArray[np.int64]
+
+EXPERTS: tuple[str, ...] = ("level_10", "level_90", "smoothing_log", "smoothing_sqrt")
+GROWTH = 7.0
+"""No expert forecasts more than this multiple of the recent maximum (plus one): the explosion guard."""
+RECENT = 120
+"""Periods over which the recent maximum is taken."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SeriesForecasts:
+    """Forecasts of a block of n series: mean (n, horizon), quantiles (n, horizon, len(QUANTILES)).
+
+    weights: (n, buckets, len(EXPERTS)). ceiling: (n,), the explosion guard in counts. states: the experts'
+    states after the cutoff, arrays with n rows each, named expert.field.
+    """
+
+    mean: Array
+    quantiles: Array
+    weights: Array
+    ceiling: Array
+    states: dict[str, Array]
+
+
+def forecast_series(
+    counts: Array, day_types: Days, *, start_day: int, horizon: int, season_length: int
+) -> SeriesForecasts:
+    """Fit and forecast every row of `counts`.
+
+    Parameters
+    ----------
+    counts
+        (n, periods), >= 0, NaN where missing; the last period is the cutoff.
+    day_types
+        (periods + horizon,), see `smoothing.advance`.
+    start_day
+        Absolute number of the first period.
+    """
+    origins = rolling_origins(start_day, counts.shape[1])
+    caps = GROWTH * (recent_maximum(counts, origins) + 1)
+    forecasts, states = run_experts(
+        counts, day_types, origins=origins, horizon=horizon, season_length=season_length, caps=caps
+    )
+    bucket = bucket_of_steps(horizon)
+    lengths = np.bincount(bucket, minlength=bucket[-1] + 1).astype(float)
+    n = len(counts)
+    mean = np.zeros((n, horizon))
+    quantiles = np.zeros((n, horizon, len(SCORES)))
+    weights = np.zeros((n, len(lengths), len(EXPERTS)))
+    for i in range(n):
+        combined, weights[i] = combine(np.ascontiguousarray(forecasts[:, i]), counts[i], origins, bucket, lengths)
+        spread = learn_spread(combined, counts[i], origins, bucket, lengths)
+        mean[i] = combined[-1]
+        quantiles[i] = count_quantiles(combined[-1], bucket, spread, SCORES)
+    return SeriesForecasts(mean=mean, quantiles=quantiles, weights=weights, ceiling=caps[:, -1], states=states)
+
+
+def run_experts(
+    counts: Array, day_types: Days, *, origins: Days, horizon: int, season_length: int, caps: Array
+) -> tuple[Array, dict[str, Array]]:
+    """Forecasts of every expert at every origin, (experts, n, origins, horizon), >= 0, and the states after.
+
+    Where an expert cannot speak yet (less than a season seen), the short level speaks for it.
+    """
+    n = len(counts)
+    level_state, levels = level.advance(
+        level.make_state(n, season_length=season_length), counts, day_types, origins=origins, horizon=horizon
+    )
+    fresh = smoothing.make_state(n, season_length=season_length)
+    log_state, logs = smoothing.advance(
+        fresh, np.log1p(counts), day_types, origins=origins, horizon=horizon, caps=np.log1p(caps)
+    )
+    root_state, roots = smoothing.advance(
+        fresh, np.sqrt(counts), day_types, origins=origins, horizon=horizon, caps=np.sqrt(caps)
+    )
+    forecasts = np.stack([*levels, np.expm1(np.maximum(logs, 0)), np.maximum(roots, 0) ** 2])
+    forecasts = np.minimum(np.where(np.isnan(forecasts), levels[0], forecasts), caps[:, :, None])
+    states = {
+        f"{name}.{field}": getattr(state, field)
+        for name, state in (("level", level_state), ("smoothing_log", log_state), ("smoothing_sqrt", root_state))
+        for field in state.__dataclass_fields__
+    }
+    return np.nan_to_num(forecasts), states
+
+
+def recent_maximum(counts: Array, origins: Days) -> Array:
+    """Largest count of the last RECENT periods up to each origin, (n, origins); 0 where nothing was seen."""
+    padded = np.pad(np.nan_to_num(counts), ((0, 0), (RECENT - 1, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, RECENT, axis=1)
+    return windows[:, origins].max(axis=2)
