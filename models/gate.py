@@ -108,11 +108,10 @@ class RowGate:
             result = np.empty(len(lines), dtype=object)
             result[:] = ""
             return result
-        texts = columns[self.segment_by]
-        missing = sum(1 for text in texts if not text or text.isspace())
-        if missing:
+        texts = list(map(str.strip, columns[self.segment_by]))
+        if missing := texts.count(""):
             self.repairs["segment_unknown"] += missing
-            texts = [text if text and not text.isspace() else UNKNOWN for text in texts]
+            texts = [text or UNKNOWN for text in texts]
         names = self._names(texts, self.segment_by, lines)
         for row in np.flatnonzero(names == TOTAL):
             self.problems.add(

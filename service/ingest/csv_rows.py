@@ -7,7 +7,7 @@ import io
 from collections import Counter
 from collections.abc import Iterator
 from itertools import chain, islice
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 import numpy as np
 
@@ -18,7 +18,19 @@ from service.ingest.chunks import CHUNK_ROWS, Chunk
 from service.ingest.text import text_blocks
 
 DELIMITERS = ",;\t|"
+BATCH = 500
+"""Rows turned into columns at once: few enough that the garbage collector does not go through them."""
 Rows = list[list[str]]
+
+
+class Reader(Protocol):
+    """What csv.reader returns."""
+
+    line_num: int
+
+    def __iter__(self) -> Iterator[list[str]]: ...
+
+    def __next__(self) -> list[str]: ...
 
 
 def csv_chunks(
@@ -37,12 +49,27 @@ def csv_chunks(
     reader = csv.reader(chain([first], lines), delimiter=max(DELIMITERS, key=first.count), strict=True)
     names = _header(reader)
     yield Chunk({name: [] for name in names}, np.empty(0, dtype=np.int64))
+    columns: list[list[str]] = [[] for _ in names]
+    places: list[Ints] = []
+    for rows, starts in _batches(reader, len(names), problems, repairs):
+        for column, texts in zip(columns, zip(*rows, strict=True), strict=True):
+            column.extend(texts)
+        places.append(starts)
+        if len(columns[0]) >= chunk_rows:
+            yield Chunk(dict(zip(names, columns, strict=True)), np.concatenate(places))
+            columns, places = [[] for _ in names], []
+    if places:
+        yield Chunk(dict(zip(names, columns, strict=True)), np.concatenate(places))
+
+
+def _batches(reader: Reader, width: int, problems: Problems, repairs: Counter[str]) -> Iterator[tuple[Rows, Ints]]:
+    """Usable rows and where each begins, BATCH rows at a time; ends at broken quotes."""
     broken: csv.Error | None = None
     while not broken:
         line = reader.line_num + 1
         rows: Rows = []
         try:
-            rows.extend(islice(reader, chunk_rows))
+            rows.extend(islice(reader, BATCH))
         except csv.Error as error:
             broken = error
         if not rows and not broken:
@@ -50,9 +77,9 @@ def csv_chunks(
         starts = _starts(rows, line, consumed=None if broken else reader.line_num + 1 - line)
         if broken:
             _add_broken(broken, int(starts[-1]), problems)
-        rows, places = _usable(rows, starts[:-1], len(names), problems, repairs)
+        rows, starts = _usable(rows, starts[:-1], width, problems, repairs)
         if rows:
-            yield Chunk(dict(zip(names, zip(*rows, strict=True), strict=True)), places)
+            yield rows, starts
 
 
 def _lines(stream: BinaryIO, max_bytes: int) -> Iterator[str]:

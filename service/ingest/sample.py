@@ -36,7 +36,7 @@ class Sample:
         numbers = self._count(events.stage)
         entities = np.fromiter(map(hash, events.entity_id), dtype=np.int64, count=len(events))
         # Not by Python's hash: it differs from process to process, and the sample must not.
-        lots = np.fromiter((zlib.crc32(name.encode()) for name in events.entity_id), dtype=np.int64, count=len(events))
+        lots = np.fromiter(map(zlib.crc32, map(str.encode, events.entity_id)), dtype=np.int64, count=len(events))
         self._keep((lots, entities, numbers, events.ts, events.due_on.astype(np.int64)))
 
     def add_counts(self, counts: Counts) -> None:
@@ -59,7 +59,10 @@ class Sample:
 
     def _count(self, stages: npt.NDArray[np.object_]) -> npt.NDArray[np.int64]:
         known = self._numbers
-        numbers = np.fromiter((known.setdefault(stage, len(known)) for stage in stages), np.int64, len(stages))
+        names = stages.tolist()
+        for stage in dict.fromkeys(names):
+            known.setdefault(stage, len(known))
+        numbers = np.array([known[stage] for stage in names], dtype=np.int64)
         if len(known) > MOST_NAMES:
             raise InputError(
                 Problem(f"more than {MOST_NAMES} different stages", field="stage", remedy="map the column of stages")
