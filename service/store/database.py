@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from service.store.engines import BEGIN, make_engine, sqlite_path
-from service.store.errors import SchemaError, StoreBusyError, StoreUnavailableError
+from service.store.errors import SchemaError, StoreBusyError, StoreError, StoreUnavailableError
 from service.store.tables import SCHEMA_HEAD
 
 if TYPE_CHECKING:
@@ -179,9 +179,9 @@ class Database:
         except PoolTimeout as error:
             raise StoreBusyError("all database connections are in use; try again") from error
         except OperationalError as error:
-            if "database is locked" in str(error.orig) or "lock timeout" in str(error.orig):
-                raise StoreBusyError("another writer holds the database; try again") from error
-            raise StoreUnavailableError(f"the database does not answer: {first_line(error.orig)}") from error
+            raise store_error(error.orig) from error
+        except self.engine.dialect.loaded_dbapi.OperationalError as error:  # from the driver's own cursor
+            raise store_error(error) from error
         except DBAPIError as error:
             if error.connection_invalidated:
                 raise StoreUnavailableError(f"the database went away: {first_line(error.orig)}") from error
@@ -194,6 +194,14 @@ def schema_version(connection: Connection) -> str | None:
         return None
     found = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
     return None if found is None else str(found)
+
+
+def store_error(error: BaseException | None) -> StoreError:
+    """What a driver's operational error means to the caller."""
+    text = first_line(error)
+    if "database is locked" in text or "lock timeout" in text:
+        return StoreBusyError("another writer holds the database; try again")
+    return StoreUnavailableError(f"the database does not answer: {text}")
 
 
 def first_line(error: BaseException | None) -> str:

@@ -146,7 +146,7 @@ def count_keys(connection: Connection, shape: Shape, given: Sequence[str]) -> in
     return int(found.keys)
 
 
-def contradiction_problem(shape: Shape, row: Row[Any]) -> Problem:
+def contradiction_problem(shape: Shape, row: Row[*tuple[Any, ...]]) -> Problem:
     """Two rows of one upload that say different things about the same key."""
     first, second, *_ = row
     what = "entity, stage and time" if shape is EVENTS else "segment, stage and period"

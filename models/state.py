@@ -1,0 +1,131 @@
+"""Arrays and forecasts as bytes: versioned, checksummed, little endian, and never a pickle.
+
+Layout: the mark, the SHA-256 of all that follows, the length of the header (uint32), the header (JSON: facts,
+and name, type and shape of each array), then the arrays one after the other in C order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import struct
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import date
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from models.errors import NearcastError
+from models.forecast import Coverage, Forecast
+
+MARK = b"NCA1"
+DIGEST = 32
+HEADER = struct.Struct("<I")
+START = len(MARK) + DIGEST + HEADER.size
+
+AnyArray = npt.NDArray[Any]
+
+
+class DamagedPayloadError(NearcastError):
+    """Bytes that are not what was written, or were never ours."""
+
+    slug = "damaged-payload"
+
+
+def bytes_from_arrays(arrays: Mapping[str, AnyArray]) -> bytes:
+    """Arrays as bytes: floats become float64, integers and booleans int64.
+
+    Raises TypeError for any other kind of array.
+    """
+    return pack({}, arrays)
+
+
+def arrays_from_bytes(payload: bytes) -> dict[str, AnyArray]:
+    """Inverse of `bytes_from_arrays`: read-only views into `payload`.
+
+    Raises DamagedPayloadError unless every byte is as it was written.
+    """
+    return unpack(payload)[1]
+
+
+def bytes_from_forecast(forecast: Forecast) -> bytes:
+    """A forecast as bytes."""
+    facts = {
+        "segment": forecast.segment,
+        "stage": forecast.stage,
+        "cutoff": forecast.cutoff.isoformat(),
+        "model": forecast.model,
+        "reliable_until": forecast.reliable_until,
+        "frequency": forecast.frequency,
+        "ceiling": forecast.ceiling if math.isfinite(forecast.ceiling) else None,
+        "coverage": {str(level): asdict(coverage) for level, coverage in forecast.coverage.items()},
+        "repairs": list(forecast.repairs),
+        "fallback_reason": forecast.fallback_reason,
+    }
+    arrays = {name: getattr(forecast, name) for name in ("mean", "quantiles", "in_flight", "new")}
+    return pack(facts, {name: values for name, values in arrays.items() if values is not None})
+
+
+def forecast_from_bytes(payload: bytes) -> Forecast:
+    """Inverse of `bytes_from_forecast`; the forecast's invariants are checked again.
+
+    Raises DamagedPayloadError unless every byte is as it was written.
+    """
+    facts, arrays = unpack(payload)
+    return Forecast(
+        segment=facts["segment"],
+        stage=facts["stage"],
+        cutoff=date.fromisoformat(facts["cutoff"]),
+        model=facts["model"],
+        mean=arrays["mean"],
+        quantiles=arrays["quantiles"],
+        in_flight=arrays.get("in_flight"),
+        new=arrays.get("new"),
+        reliable_until=facts["reliable_until"],
+        frequency=facts["frequency"],
+        ceiling=np.inf if facts["ceiling"] is None else facts["ceiling"],
+        coverage={int(level): Coverage(**coverage) for level, coverage in facts["coverage"].items()},
+        repairs=tuple(facts["repairs"]),
+        fallback_reason=facts["fallback_reason"],
+    )
+
+
+def pack(facts: Mapping[str, Any], arrays: Mapping[str, AnyArray]) -> bytes:
+    """Facts (JSON) and arrays as one payload."""
+    stored = {name: stored_array(name, values) for name, values in arrays.items()}
+    listed = [[name, values.dtype.str, list(values.shape)] for name, values in stored.items()]
+    # NaN in facts (an unmeasured coverage) is written as Python's json does, and read back by it.
+    header = json.dumps({"facts": facts, "arrays": listed}, ensure_ascii=False).encode()
+    body = b"".join([HEADER.pack(len(header)), header, *(values.tobytes() for values in stored.values())])
+    return MARK + hashlib.sha256(body).digest() + body
+
+
+def unpack(payload: bytes) -> tuple[dict[str, Any], dict[str, AnyArray]]:
+    """Inverse of `pack`."""
+    if len(payload) < START or not payload.startswith(MARK):
+        raise DamagedPayloadError(f"{len(payload)} bytes that do not begin as a payload of arrays")
+    body = memoryview(payload)[len(MARK) + DIGEST :]
+    if hashlib.sha256(body).digest() != payload[len(MARK) : len(MARK) + DIGEST]:
+        raise DamagedPayloadError(f"the checksum of {len(payload)} bytes does not fit: they are not what was written")
+    (length,) = HEADER.unpack_from(body)
+    header = json.loads(bytes(body[HEADER.size : HEADER.size + length]))
+    arrays: dict[str, AnyArray] = {}
+    offset = HEADER.size + length
+    for name, kind, shape in header["arrays"]:
+        count = math.prod(shape)
+        arrays[name] = np.frombuffer(body, dtype=kind, count=count, offset=offset).reshape(shape)
+        offset += count * np.dtype(kind).itemsize
+    return header["facts"], arrays
+
+
+def stored_array(name: str, values: AnyArray) -> AnyArray:
+    """The array as it is stored."""
+    kind = np.asarray(values).dtype.kind
+    if kind == "f":
+        return np.asarray(values, dtype="<f8")
+    if kind in "iub":
+        return np.asarray(values, dtype="<i8")
+    raise TypeError(f"array {name!r} of {np.asarray(values).dtype} is neither numbers nor booleans")

@@ -1,0 +1,159 @@
+"""Runs of the retrain job: queued, running, and always ended, with phases and a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Row
+
+from service.store.errors import RunNotFoundError
+from service.store.instants import datetime_from_micros, micros_from_datetime
+from service.store.tables import funnels, runs
+
+Status = Literal["queued", "running", "succeeded", "failed"]
+OPEN: tuple[Status, ...] = ("queued", "running")
+"""States that a run does not end in."""
+SILENCE = timedelta(seconds=60)
+"""A run that has not reported for this long has died."""
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A part of a run, and how long it took."""
+
+    name: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of the retrain job.
+
+    Parameters
+    ----------
+    reason
+        Why it ended; None while it has not.
+    counts
+        What it dealt with: rows, series, forecasts.
+    version_id
+        What it published; None when there was nothing new, or it failed.
+    heartbeat_at
+        When it last reported.
+    """
+
+    id: int
+    funnel_id: int
+    funnel: str
+    status: Status
+    reason: str | None
+    phases: tuple[Phase, ...]
+    counts: dict[str, int]
+    version_id: int | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    heartbeat_at: datetime
+
+
+def queue_run(connection: Connection, funnel_id: int, *, now: datetime) -> Run:
+    """A new run, to be started by a job."""
+    instant = micros_from_datetime(now)
+    row = {"funnel_id": funnel_id, "status": "queued", "phases": [], "counts": {}}
+    made = sa.insert(runs).values(**row, created_at=instant, heartbeat_at=instant).returning(runs.c.id)
+    return get_run(connection, connection.execute(made).scalar_one())
+
+
+def start_run(connection: Connection, run_id: int, *, now: datetime) -> bool:
+    """Take a queued run; False when it is no longer queued."""
+    instant = micros_from_datetime(now)
+    taken = sa.update(runs).where(runs.c.id == run_id, runs.c.status == "queued")
+    changed = connection.execute(taken.values(status="running", started_at=instant, heartbeat_at=instant))
+    return changed.rowcount == 1
+
+
+def report_run(connection: Connection, run_id: int, *, now: datetime, phases: Sequence[Phase]) -> bool:
+    """A sign of life, with the phases finished so far; False when the run has been ended by another."""
+    values = {"heartbeat_at": micros_from_datetime(now), "phases": [phase_fields(phase) for phase in phases]}
+    alive = sa.update(runs).where(runs.c.id == run_id, runs.c.status == "running")
+    return connection.execute(alive.values(**values)).rowcount == 1
+
+
+def finish_run(
+    connection: Connection,
+    run_id: int,
+    *,
+    status: Literal["succeeded", "failed"],
+    reason: str,
+    now: datetime,
+    phases: Sequence[Phase] | None = None,
+    counts: Mapping[str, int] | None = None,
+    version_id: int | None = None,
+) -> bool:
+    """End a run; False, and nothing changes, when it had ended already."""
+    instant = micros_from_datetime(now)
+    values: dict[str, Any] = {"status": status, "reason": reason, "finished_at": instant, "heartbeat_at": instant}
+    if phases is not None:
+        values["phases"] = [phase_fields(phase) for phase in phases]
+    if counts is not None:
+        values["counts"] = dict(counts)
+    if version_id is not None:
+        values["version_id"] = version_id
+    ended = sa.update(runs).where(runs.c.id == run_id, runs.c.status.in_(OPEN)).values(**values)
+    return connection.execute(ended).rowcount == 1
+
+
+def fail_silent_runs(connection: Connection, *, now: datetime, silence: timedelta = SILENCE) -> int:
+    """Mark runs failed whose process has stopped reporting; how many."""
+    instant = micros_from_datetime(now)
+    limit = micros_from_datetime(now - silence)
+    reason = f"its process stopped reporting for over {silence.total_seconds():g} s; it was killed, or lost its machine"
+    dead = sa.update(runs).where(runs.c.status.in_(OPEN), runs.c.heartbeat_at < limit)
+    return connection.execute(dead.values(status="failed", reason=reason, finished_at=instant)).rowcount
+
+
+def get_run(connection: Connection, run_id: int) -> Run:
+    """The run of that id; RunNotFoundError when there is none."""
+    row = connection.execute(select_runs().where(runs.c.id == run_id)).one_or_none()
+    if row is None:
+        raise RunNotFoundError(f"there is no run {run_id}")
+    return run_from_row(row)
+
+
+def list_runs(connection: Connection, *, funnel_id: int | None = None, limit: int = 100) -> tuple[Run, ...]:
+    """The newest runs, newest first, of all funnels or one."""
+    query = select_runs().order_by(runs.c.id.desc()).limit(limit)
+    if funnel_id is not None:
+        query = query.where(runs.c.funnel_id == funnel_id)
+    return tuple(run_from_row(row) for row in connection.execute(query))
+
+
+def select_runs() -> sa.Select[Any]:
+    """Runs with the name of their funnel."""
+    return sa.select(runs, funnels.c.name.label("funnel")).join(funnels, funnels.c.id == runs.c.funnel_id)
+
+
+def phase_fields(phase: Phase) -> dict[str, Any]:
+    """A phase as JSON."""
+    return {"name": phase.name, "seconds": round(phase.seconds, 3)}
+
+
+def run_from_row(row: Row[Any]) -> Run:
+    """A row of the tables as a run."""
+    return Run(
+        id=row.id,
+        funnel_id=row.funnel_id,
+        funnel=row.funnel,
+        status=row.status,
+        reason=row.reason,
+        phases=tuple(Phase(**phase) for phase in row.phases),
+        counts=row.counts,
+        version_id=row.version_id,
+        created_at=datetime_from_micros(row.created_at),
+        started_at=None if row.started_at is None else datetime_from_micros(row.started_at),
+        finished_at=None if row.finished_at is None else datetime_from_micros(row.finished_at),
+        heartbeat_at=datetime_from_micros(row.heartbeat_at),
+    )

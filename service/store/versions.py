@@ -1,0 +1,178 @@
+"""Published versions: what a retrain made, whole; forecasts and states as checksummed payloads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from itertools import islice
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Row
+
+from models.forecast import Forecast
+from models.funnel import Funnel
+from models.state import arrays_from_bytes, bytes_from_arrays, bytes_from_forecast, forecast_from_bytes
+from service.store.errors import VersionNotFoundError
+from service.store.funnels import (
+    declaration_from_funnel,
+    funnel_from_declaration,
+    lock_funnel,
+    set_active_version,
+)
+from service.store.instants import datetime_from_micros, micros_from_datetime
+from service.store.tables import forecasts, states, versions
+
+BATCH = 1000
+"""Rows written by one statement."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A version before it is published.
+
+    Parameters
+    ----------
+    watermark
+        Number of the last upload it has read.
+    horizon
+        Steps forecast.
+    calendar
+        Version of the calendar it was trained with.
+    reason
+        Why it is published.
+    scorecard, quality
+        JSON-ready.
+    """
+
+    funnel: Funnel
+    cutoff: date
+    watermark: int
+    horizon: int
+    model: str
+    calendar: str
+    reason: str
+    scorecard: Sequence[Mapping[str, Any]]
+    quality: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A published version; the fields of `Draft`, and when and as what it was published."""
+
+    id: int
+    funnel_id: int
+    number: int
+    created_at: datetime
+    funnel: Funnel
+    cutoff: date
+    watermark: int
+    horizon: int
+    model: str
+    calendar: str
+    reason: str
+    scorecard: tuple[dict[str, Any], ...]
+    quality: dict[str, Any]
+
+
+def publish_version(
+    connection: Connection,
+    funnel_id: int,
+    draft: Draft,
+    *,
+    made: Iterable[Forecast],
+    state: Mapping[str, Any],
+    now: datetime,
+) -> Version:
+    """Store a version with its forecasts and states, and serve it: in the caller's transaction, so all or nothing."""
+    lock_funnel(connection, funnel_id)
+    query = sa.select(sa.func.max(versions.c.number)).where(versions.c.funnel_id == funnel_id)
+    row = {
+        "funnel_id": funnel_id,
+        "number": (connection.execute(query).scalar() or 0) + 1,
+        "created_at": micros_from_datetime(now),
+        "cutoff": draft.cutoff,
+        "watermark": draft.watermark,
+        "horizon": draft.horizon,
+        "model": draft.model,
+        "calendar": draft.calendar,
+        "reason": draft.reason,
+        "declaration": declaration_from_funnel(draft.funnel),
+        "scorecard": list(draft.scorecard),
+        "quality": dict(draft.quality),
+    }
+    version = version_from_row(connection.execute(sa.insert(versions).values(**row).returning(versions)).one())
+    rows = (
+        {"version_id": version.id, "segment": each.segment, "stage": each.stage, "payload": bytes_from_forecast(each)}
+        for each in made
+    )
+    while batch := list(islice(rows, BATCH)):
+        connection.execute(sa.insert(forecasts), batch)
+    for name, values in state.items():
+        payload = bytes_from_arrays({name: values})
+        connection.execute(sa.insert(states).values(version_id=version.id, name=name, payload=payload))
+    set_active_version(connection, funnel_id, version.id)
+    return version
+
+
+def get_version(connection: Connection, version_id: int) -> Version:
+    """The version of that id; VersionNotFoundError when there is none."""
+    row = connection.execute(sa.select(versions).where(versions.c.id == version_id)).one_or_none()
+    if row is None:
+        raise VersionNotFoundError(f"there is no version with id {version_id}")
+    return version_from_row(row)
+
+
+def list_versions(connection: Connection, funnel_id: int, *, limit: int = 100) -> tuple[Version, ...]:
+    """The newest versions of a funnel, newest first."""
+    query = sa.select(versions).where(versions.c.funnel_id == funnel_id)
+    rows = connection.execute(query.order_by(versions.c.number.desc()).limit(limit))
+    return tuple(version_from_row(row) for row in rows)
+
+
+def version_as_of(connection: Connection, funnel_id: int, as_of: datetime) -> Version | None:
+    """The last version published at or before `as_of`; None before the first."""
+    query = sa.select(versions).where(
+        versions.c.funnel_id == funnel_id, versions.c.created_at <= micros_from_datetime(as_of)
+    )
+    row = connection.execute(query.order_by(versions.c.number.desc()).limit(1)).one_or_none()
+    return None if row is None else version_from_row(row)
+
+
+def read_forecasts(connection: Connection, version_id: int) -> dict[tuple[str, str], Forecast]:
+    """All forecasts of a version by (segment, stage).
+
+    Raises DamagedPayloadError when what is stored is not what was written.
+    """
+    query = sa.select(forecasts.c.payload).where(forecasts.c.version_id == version_id)
+    made = (forecast_from_bytes(payload) for (payload,) in connection.execute(query))
+    return {(forecast.segment, forecast.stage): forecast for forecast in made}
+
+
+def read_states(connection: Connection, version_id: int) -> dict[str, Any]:
+    """All state arrays of a version, by name; DamagedPayloadError as for forecasts."""
+    query = sa.select(states.c.payload).where(states.c.version_id == version_id)
+    arrays: dict[str, Any] = {}
+    for (payload,) in connection.execute(query):
+        arrays |= arrays_from_bytes(payload)
+    return arrays
+
+
+def version_from_row(row: Row[Any]) -> Version:
+    """A row of the table as a version."""
+    return Version(
+        id=row.id,
+        funnel_id=row.funnel_id,
+        number=row.number,
+        created_at=datetime_from_micros(row.created_at),
+        funnel=funnel_from_declaration(row.declaration),
+        cutoff=row.cutoff,
+        watermark=row.watermark,
+        horizon=row.horizon,
+        model=row.model,
+        calendar=row.calendar,
+        reason=row.reason,
+        scorecard=tuple(row.scorecard),
+        quality=row.quality,
+    )
