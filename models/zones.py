@@ -27,6 +27,8 @@ def infer_timezone(times: Times) -> tuple[str, str]:
     zoned = times.readable & times.zoned
     if not zoned.any():
         return "UTC", "the times bear no zone: they are taken as UTC and days are cut there; declare timezone if not"
+    if times.offset[zoned].any():
+        zoned &= times.offset != 0  # "Z" tells an instant, not where the clock hangs
     instants = times.local[zoned] - times.offset[zoned]
     days = np.unique(instants // DAY, return_index=True)[1]
     instants, offsets = instants[days], times.offset[zoned][days]
