@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from models.kernel import kernel
 
 Array = npt.NDArray[np.float64]
 Days = npt.NDArray[np.int64]
@@ -51,8 +52,8 @@ def rolling_origins(start_day: int, periods: int, *, most: int = 240) -> Days:
     return np.append(chosen, periods - 1).astype(np.int64)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def combine(forecasts, counts, origins, bucket, lengths):  # noqa: ANN001, ANN201, C901
+@kernel
+def combine(forecasts: Array, counts: Array, origins: Days, bucket: Days, lengths: Array) -> tuple[Array, Array]:
     """Combine the experts of one series at every origin, each with the weights known there.
 
     Parameters
@@ -101,7 +102,18 @@ def combine(forecasts, counts, origins, bucket, lengths):  # noqa: ANN001, ANN20
                     break
                 b = bucket[step - 1]
                 seen[b] += 1.0
-                _learn(forecasts[:, o, step - 1], y, 0.3 * running / running_mass, 1.0 / lengths[b], absolute[b], gram[b], cross[b], square, mass, b)
+                _learn(
+                    forecasts[:, o, step - 1],
+                    y,
+                    0.3 * running / running_mass,
+                    1.0 / lengths[b],
+                    absolute[b],
+                    gram[b],
+                    cross[b],
+                    square,
+                    mass,
+                    b,
+                )
         while at < many and origins[at] == t:
             if at % CHECKPOINT_GAP == 0 or at == many - 1:
                 _weigh(absolute, gram, cross, square, mass, seen / lengths, weights)
@@ -114,9 +126,20 @@ def combine(forecasts, counts, origins, bucket, lengths):  # noqa: ANN001, ANN20
     return combined, weights
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _learn(predicted, y, floor, share, absolute, gram, cross, square, mass, b):  # noqa: ANN001, ANN202, PLR0913
-    """Add one arrived target to the sums; errors count relative to the level, so that a wave does not drown the rest."""
+@kernel
+def _learn(  # noqa: PLR0913, PLR0917 - the sums, spread out for the compiler
+    predicted: Array,
+    y: float,
+    floor: float,
+    share: float,
+    absolute: Array,
+    gram: Array,
+    cross: Array,
+    square: Array,
+    mass: Array,
+    b: int,
+) -> None:
+    """Add one arrived target to the sums; errors count relative to the level, so that no wave drowns the rest."""
     scale = max(predicted.mean(), floor) + 1e-6
     weight = share / (scale * np.sqrt(scale))
     for e in range(predicted.size):
@@ -128,8 +151,8 @@ def _learn(predicted, y, floor, share, absolute, gram, cross, square, mass, b): 
     mass[b] += share
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _weigh(absolute, gram, cross, square, mass, seen, weights):  # noqa: ANN001, ANN202, PLR0913
+@kernel
+def _weigh(absolute: Array, gram: Array, cross: Array, square: Array, mass: Array, seen: Array, weights: Array) -> None:
     """Turn the sums into weights, bucket by bucket, in place."""
     buckets, experts = absolute.shape
     equal = np.full(experts, 1.0 / experts)
@@ -154,8 +177,8 @@ def _weigh(absolute, gram, cross, square, mass, seen, weights):  # noqa: ANN001,
         weights[b] = _least_squares(g, c, start, RIDGE * rss + 1e-9 * np.trace(g) + 1e-12)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _quadratic(gram, vector):  # noqa: ANN001, ANN202
+@kernel
+def _quadratic(gram: Array, vector: Array) -> float:
     total = 0.0
     for i in range(vector.size):
         for j in range(vector.size):
@@ -163,8 +186,8 @@ def _quadratic(gram, vector):  # noqa: ANN001, ANN202
     return total
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _least_squares(gram, cross, start, ridge):  # noqa: ANN001, ANN202
+@kernel
+def _least_squares(gram: Array, cross: Array, start: Array, ridge: float) -> Array:
     """Minimise w'Gw - 2c'w + ridge |w - start|^2 on the simplex by dropping the most negative weight in turn."""
     experts = start.size
     active = np.ones(experts, dtype=np.bool_)
@@ -173,12 +196,14 @@ def _least_squares(gram, cross, start, ridge):  # noqa: ANN001, ANN202
         _on_the_plane(gram, cross, start, ridge, active, weights)
         worst = np.argmin(weights)
         if weights[worst] >= 0.0:
-            return weights / weights.sum()
+            return np.asarray(weights / weights.sum())
         active[worst] = False
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _on_the_plane(gram, cross, start, ridge, active, weights):  # noqa: ANN001, ANN202, PLR0913
+@kernel
+def _on_the_plane(
+    gram: Array, cross: Array, start: Array, ridge: float, active: npt.NDArray[np.bool_], weights: Array
+) -> None:
     """Solve for the active weights with sum 1, in place; the system is positive definite thanks to the ridge."""
     experts = start.size
     lower = np.zeros((experts, experts))

@@ -15,11 +15,12 @@ from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from models.forecast import QUANTILES
+from models.kernel import kernel
 
 Array = npt.NDArray[np.float64]
+Days = npt.NDArray[np.int64]
 
 HALF_LIFE = 90.0
 """Half-life of the errors behind phi, psi and the central scale, periods."""
@@ -46,8 +47,8 @@ SCORES = np.array([NormalDist().inv_cdf(q) for q in QUANTILES])
 CENTRAL, OUTER = float(SCORES[-2]), float(SCORES[-1])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def learn_spread(combined, counts, origins, bucket, lengths):  # noqa: ANN001, ANN201
+@kernel
+def learn_spread(combined: Array, counts: Array, origins: Days, bucket: Days, lengths: Array) -> Array:
     """Learn the spread of one series around its rolling-origin forecasts.
 
     Parameters
@@ -87,8 +88,8 @@ def learn_spread(combined, counts, origins, bucket, lengths):  # noqa: ANN001, A
     return spread
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _moments(combined, counts, origins, bucket, lengths):  # noqa: ANN001, ANN202
+@kernel
+def _moments(combined: Array, counts: Array, origins: Days, bucket: Days, lengths: Array) -> tuple[Array, Array, Array]:
     """Discounted sums behind phi and psi, the origins of each bucket, and those with a mean that scales learn from."""
     sums = np.zeros((lengths.size, 8))
     seen = np.zeros(lengths.size)
@@ -116,8 +117,8 @@ def _moments(combined, counts, origins, bucket, lengths):  # noqa: ANN001, ANN20
     return sums, seen, large
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _solve(sums, origins):  # noqa: ANN001, ANN202
+@kernel
+def _solve(sums: Array, origins: float) -> tuple[float, float]:
     """Weighted least squares of squared errors on (mu, mu^2), phi >= 1, psi >= 0, near the prior."""
     scale = origins / sums[0]
     mean = sums[1] / sums[0]
@@ -136,8 +137,10 @@ def _solve(sums, origins):  # noqa: ANN001, ANN202
     return phi, psi
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _histograms(combined, counts, origins, bucket, lengths, spread):  # noqa: ANN001, ANN202, PLR0913
+@kernel
+def _histograms(
+    combined: Array, counts: Array, origins: Days, bucket: Days, lengths: Array, spread: Array
+) -> tuple[Array, Array]:
     """Histograms of the actuals' normal scores per bucket, (buckets, 2 BINS): recent, and of all time."""
     recent = np.zeros((lengths.size, 2 * BINS))
     ever = np.zeros((lengths.size, 2 * BINS))
@@ -156,45 +159,47 @@ def _histograms(combined, counts, origins, bucket, lengths, spread):  # noqa: AN
     return recent, ever
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _scales(recent, ever, windows, trust):  # noqa: ANN001, ANN202
-    """Central, lower and upper outer scale: measured over nominal normal scores, shrunk to 1, outer ones to each other."""
+@kernel
+def _scales(recent: Array, ever: Array, windows: float, trust: float) -> Array:
+    """Central, lower and upper outer scale: measured over nominal scores, shrunk to 1, the outer ones to each other."""
     raised = min(0.95 * (1 + FINITE_SAMPLE / windows), 0.999)
     tail = min(0.975 * (1 + FINITE_SAMPLE / 2 / windows), 0.999)
     central = 1 + trust * (_quantile(_folded(recent), 0.8) / CENTRAL - 1)
     outer = 1 + trust * (_quantile(_folded(ever), raised) / OUTER - 1)
     outer = min(max(outer, 0.5), 2.0)
-    lower = outer + trust * (_quantile(ever[BINS - 1 :: -1], 1 - (1 - tail) / max(_share(ever, True), 1e-9)) / OUTER - outer)
+    lower = outer + trust * (
+        _quantile(ever[BINS - 1 :: -1], 1 - (1 - tail) / max(_share(ever, True), 1e-9)) / OUTER - outer
+    )
     upper = outer + trust * (_quantile(ever[BINS:], 1 - (1 - tail) / max(_share(ever, False), 1e-9)) / OUTER - outer)
     central = min(max(central, 0.5), 2.0)
     return np.array([central, max(min(lower, 2.5), 0.6), max(min(upper, 2.5), 0.6)])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _folded(histogram):  # noqa: ANN001, ANN202
+@kernel
+def _folded(histogram: Array) -> Array:
     return histogram[BINS:] + histogram[BINS - 1 :: -1]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _share(histogram, below):  # noqa: ANN001, ANN202
+@kernel
+def _share(histogram: Array, below: bool) -> float:
     part = histogram[:BINS].sum()
-    return (part if below else histogram[BINS:].sum()) / histogram.sum()
+    return float((part if below else histogram[BINS:].sum()) / histogram.sum())
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _quantile(histogram, probability):  # noqa: ANN001, ANN202
+@kernel
+def _quantile(histogram: Array, probability: float) -> float:
     """Quantile of a histogram that starts at score 0; 0 when the probability is not positive."""
     wanted = probability * histogram.sum()
     total = 0.0
     for cell in range(histogram.size):
         if total + histogram[cell] >= wanted and histogram[cell] > 0:
-            return (cell + max(wanted - total, 0.0) / histogram[cell]) * TOP / BINS
+            return float((cell + max(wanted - total, 0.0) / histogram[cell]) * TOP / BINS)
         total += histogram[cell]
     return TOP
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def count_quantiles(mean, bucket, spread, scores):  # noqa: ANN001, ANN201
+@kernel
+def count_quantiles(mean: Array, bucket: Days, spread: Array, scores: Array) -> Array:
     """Quantiles of one series, (horizon, len(scores)), >= 0 and ascending, around `mean` (horizon,).
 
     `spread` is from `learn_spread`; `scores` are the normal scores of the probabilities, the first and last
@@ -221,8 +226,8 @@ def count_quantiles(mean, bucket, spread, scores):  # noqa: ANN001, ANN201
     return out
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _negative_binomial(mean, variance, scores, out):  # noqa: ANN001, ANN202
+@kernel
+def _negative_binomial(mean: float, variance: float, scores: Array, out: Array) -> None:
     """Quantiles of the negative binomial, linear between the middles of the steps of its distribution."""
     size = mean * mean / max(variance - mean, 1e-6 * mean)
     odds = mean / (size + mean)

@@ -11,7 +11,8 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from models.kernel import kernel
 
 Array = npt.NDArray[np.float64]
 Days = npt.NDArray[np.int64]
@@ -68,7 +69,12 @@ def advance(
     state = state.copy()
     forecasts = np.full((len(HALF_LIVES), len(counts), len(origins), horizon), np.nan)
     _advance(
-        *(getattr(state, field.name) for field in fields(state)),
+        state.total,
+        state.days,
+        state.profile_total,
+        state.profile_days,
+        state.dispersion,
+        state.seen,
         np.ascontiguousarray(counts),
         np.ascontiguousarray(day_types, dtype=np.int64),
         0.5 ** (1 / np.array(HALF_LIVES)),
@@ -78,12 +84,24 @@ def advance(
     return state, forecasts
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _advance(total, days, ptotal, pdays, dispersion, seen, y, types, decays, origins, out):  # noqa: ANN001, ANN202, PLR0913
-    pdecay = 0.5 ** (1.0 / PROFILE_HALF_LIFE)
-    kinds = pdays.shape[1]
+@kernel
+def _advance(  # noqa: C901, PLR0913, PLR0917 - one pass over time, in one place for the compiler
+    total: Array,
+    days: Array,
+    profile_total: Array,
+    profile_days: Array,
+    dispersion: Array,
+    seen: Array,
+    y: Array,
+    types: Days,
+    decays: Array,
+    origins: Days,
+    out: Array,
+) -> None:
+    profile_decay = 0.5 ** (1.0 / PROFILE_HALF_LIFE)
+    kinds = profile_days.shape[1]
     for i in range(y.shape[0]):
-        profile = _profile(ptotal[i], pdays[i])
+        profile = _profile(profile_total[i], profile_days[i])
         at = 0
         for t in range(y.shape[1]):
             for m in range(decays.size):
@@ -91,8 +109,8 @@ def _advance(total, days, ptotal, pdays, dispersion, seen, y, types, decays, ori
                     total[i, m, k] *= decays[m]
                     days[i, m, k] *= decays[m]
             for k in range(kinds):
-                ptotal[i, k] *= pdecay
-                pdays[i, k] *= pdecay
+                profile_total[i, k] *= profile_decay
+                profile_days[i, k] *= profile_decay
             if not np.isnan(y[i, t]):
                 kind = types[t]
                 count = y[i, t]
@@ -102,10 +120,10 @@ def _advance(total, days, ptotal, pdays, dispersion, seen, y, types, decays, ori
                 for m in range(decays.size):
                     total[i, m, kind] += count
                     days[i, m, kind] += 1
-                ptotal[i, kind] += count
-                pdays[i, kind] += 1
+                profile_total[i, kind] += count
+                profile_days[i, kind] += 1
                 seen[i] += 1
-                profile = _profile(ptotal[i], pdays[i])
+                profile = _profile(profile_total[i], profile_days[i])
             while at < origins.size and origins[at] == t:
                 if seen[i] > 0:
                     for m in range(decays.size):
@@ -115,8 +133,8 @@ def _advance(total, days, ptotal, pdays, dispersion, seen, y, types, decays, ori
                 at += 1
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _clip(count, mean, dispersion, i, seen, kinds):  # noqa: ANN001, ANN202, PLR0913
+@kernel
+def _clip(count: float, mean: float, dispersion: Array, i: int, seen: float, kinds: int) -> float:
     """Return the count, clipped if it is far above what its day promised; learn the dispersion."""
     ratio = (count - mean) ** 2 / (mean + 0.5)
     if seen < SETTLED:
@@ -124,16 +142,16 @@ def _clip(count, mean, dispersion, i, seen, kinds):  # noqa: ANN001, ANN202, PLR
         return count
     bound = CLIP * CLIP * dispersion[i]
     dispersion[i] += 0.03 * (min(ratio, bound + 1 / (mean + 0.5)) - dispersion[i])
-    return min(count, mean + np.sqrt(bound * (mean + 0.5)))
+    return float(min(count, mean + np.sqrt(bound * (mean + 0.5))))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _level(total, days, profile):  # noqa: ANN001, ANN202
-    return total.sum() / max((days * profile).sum(), 1e-9)
+@kernel
+def _level(total: Array, days: Array, profile: Array) -> float:
+    return float(total.sum() / max((days * profile).sum(), 1e-9))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _profile(total, days):  # noqa: ANN001, ANN202
+@kernel
+def _profile(total: Array, days: Array) -> Array:
     """Factor of each day type against the mean of the ordinary ones; a holiday starts from the last weekday's."""
     last = total.size - 1
     profile = np.ones(total.size)

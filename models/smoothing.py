@@ -16,7 +16,8 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from models.kernel import kernel
 
 Array = npt.NDArray[np.float64]
 Days = npt.NDArray[np.int64]
@@ -32,9 +33,7 @@ CLIP = 3.0
 SETTLED = 28
 
 
-def make_grid(
-    alphas: tuple[float, ...], gammas: tuple[float, ...], trends: tuple[tuple[float, float], ...]
-) -> Array:
+def make_grid(alphas: tuple[float, ...], gammas: tuple[float, ...], trends: tuple[tuple[float, float], ...]) -> Array:
     """Points (alpha, beta, gamma, phi), shape (points, 4); `trends` are (beta / alpha, phi), (0, 1): no trend."""
     return np.array(
         [(alpha, alpha * share, gamma, phi) for alpha, gamma, (share, phi) in itertools.product(alphas, gammas, trends)]
@@ -122,7 +121,15 @@ def advance(
     state = state.copy()
     forecasts = np.full((len(z), len(origins), horizon), np.nan)
     _advance(
-        *(getattr(state, field.name) for field in fields(state)),
+        state.level,
+        state.trend,
+        state.variance,
+        state.loss,
+        state.season,
+        state.ahead,
+        state.count,
+        state.seen,
+        state.opening,
         np.ascontiguousarray(z),
         np.ascontiguousarray(day_types, dtype=np.int64),
         grid,
@@ -133,10 +140,24 @@ def advance(
     return state, forecasts
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _advance(  # noqa: ANN202, PLR0913
-    level, trend, variance, loss, season, ahead, count, seen, opening, z, types, grid, origins, caps, out  # noqa: ANN001
-):
+@kernel
+def _advance(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for the compiler
+    level: Array,
+    trend: Array,
+    variance: Array,
+    loss: Array,
+    season: Array,
+    ahead: Array,
+    count: Array,
+    seen: Array,
+    opening: Array,
+    z: Array,
+    types: Days,
+    grid: Array,
+    origins: Days,
+    caps: Array,
+    out: Array,
+) -> None:
     decay = 0.5 ** (1.0 / HALF_LIFE)
     length = count.shape[1]
     damped = np.empty(grid.shape[0])
@@ -168,8 +189,8 @@ def _advance(  # noqa: ANN202, PLR0913
                 at += 1
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _open(level, season, count, opening, kind, y, seen):  # noqa: ANN001, ANN202, PLR0913
+@kernel
+def _open(level: Array, season: Array, count: Array, opening: Array, kind: int, y: float, seen: float) -> None:
     """Take level and half the profile from the first season: no state has to be estimated."""
     opening[kind] = y
     total = y
@@ -185,10 +206,24 @@ def _open(level, season, count, opening, kind, y, seen):  # noqa: ANN001, ANN202
                 season[:, k] = 0.5 * (opening[k] - total / days)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _step(  # noqa: ANN202, PLR0913
-    level, trend, variance, loss, season, due, ahead, grid, damped, decay, y, kind, taught, seen, count  # noqa: ANN001
-):
+@kernel
+def _step(  # noqa: PLR0913, PLR0917 - the state of one series, spread out for the compiler
+    level: Array,
+    trend: Array,
+    variance: Array,
+    loss: Array,
+    season: Array,
+    due: Array,
+    ahead: Array,
+    grid: Array,
+    damped: Array,
+    decay: float,
+    y: float,
+    kind: int,
+    taught: bool,
+    seen: float,
+    count: float,
+) -> None:
     """Advance all grid points by one period: `due` was forecast for it, `ahead` is the forecast made now."""
     opening_gain = 1.0 / (seen + 1.0) if seen < SETTLED else 0.0
     season_gain = 1.0 / (count + 1.0)
@@ -218,8 +253,10 @@ def _step(  # noqa: ANN202, PLR0913
         ahead[p] = level[p] + trend[p] * damped[p]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _forecast(level, trend, season, loss, grid, types, t, cap, out):  # noqa: ANN001, ANN202, PLR0913
+@kernel
+def _forecast(  # noqa: PLR0913, PLR0917 - as above
+    level: Array, trend: Array, season: Array, loss: Array, grid: Array, types: Days, t: int, cap: float, out: Array
+) -> None:
     """Average the forecasts of the BEST points of the grid."""
     length = season.shape[1]
     best = np.argsort(loss)[:BEST]

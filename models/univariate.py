@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models import level, smoothing
-from models.combination import BUCKETS, bucket_of_steps, combine, rolling_origins
+from models.combination import bucket_of_steps, combine, rolling_origins
 from models.intervals import SCORES, count_quantiles, learn_spread
 
 Array = npt.NDArray[np.float64]
@@ -105,4 +105,4 @@ def recent_maximum(counts: Array, origins: Days) -> Array:
     """Largest count of the last RECENT periods up to each origin, (n, origins); 0 where nothing was seen."""
     padded = np.pad(np.nan_to_num(counts), ((0, 0), (RECENT - 1, 0)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, RECENT, axis=1)
-    return windows[:, origins].max(axis=2)
+    return np.asarray(windows[:, origins].max(axis=2))

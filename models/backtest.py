@@ -1,0 +1,112 @@
+"""Backtest: forecasts at past cutoffs, each from the rows up to it, scored against what came."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+
+from models.baseline import seasonal_naive
+from models.calendar import make_calendar
+from models.cleaning import clean
+from models.engine import fit
+from models.errors import HistoryError, HorizonError
+from models.forecast import STEP_DAYS, Forecast
+from models.funnel import LONGEST_HORIZON, SEASON_LENGTH, Funnel
+from models.history import History, make_history
+from models.metrics import seasonal_scale
+from models.records import Counts, Events
+from models.skill import Evidence, Score, scores_from_evidence
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Backtest:
+    """Forecasts of all series at all cutoffs, in that order, and their scores by series and step bucket."""
+
+    forecasts: tuple[Forecast, ...]
+    scorecard: tuple[Score, ...]
+
+
+def backtest(
+    events: Events | None,
+    counts: Counts | None,
+    funnel: Funnel,
+    *,
+    cutoffs: Sequence[date],
+    horizon: int,
+    start: date | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Backtest:
+    """Forecast `horizon` steps at each cutoff.
+
+    Parameters
+    ----------
+    cutoffs
+        Last observed days, inclusive; of weekly funnels the last day of a week.
+    start
+        First day used; None: the first with data.
+    progress
+        Called with the number of cutoffs done.
+
+    Raises
+    ------
+    HistoryError
+        When there is no history at a cutoff.
+    HorizonError
+        When the horizon is beyond what is ever served.
+    """
+    longest = LONGEST_HORIZON[funnel.frequency]
+    if not 1 <= horizon <= longest:
+        raise HorizonError(f"a horizon of {horizon} is not within 1..{longest} {funnel.frequency}s")
+    calendar = make_calendar(funnel)
+    forecasts: list[Forecast] = []
+    histories: list[History] = []
+    for done, cutoff in enumerate(sorted(cutoffs), start=1):
+        raw = make_history(funnel, events=events, counts=counts, cutoff=cutoff, start=start)
+        if raw.cutoff != cutoff:
+            raise HistoryError(f"the cutoff {cutoff} is not the last day of a {funnel.frequency}; {raw.cutoff} is")
+        history, _ = clean(raw, calendar=calendar)
+        histories.append(history)
+        forecasts.extend(fit(history, calendar=calendar, horizon=horizon, scored_cutoffs=0).forecasts)
+        if progress is not None:
+            progress(done)
+    truth = make_history(funnel, events=events, counts=counts, start=start)
+    return Backtest(tuple(forecasts), _scorecard(forecasts, histories, clean(truth, calendar=calendar)[0], horizon))
+
+
+def _scorecard(
+    forecasts: Sequence[Forecast], histories: Sequence[History], truth: History, horizon: int
+) -> tuple[Score, ...]:
+    """Scores of every series that the truth knows."""
+    season_length = SEASON_LENGTH[truth.frequency]
+    by_series: dict[tuple[str, str], list[Forecast]] = {}
+    for forecast in forecasts:
+        by_series.setdefault((forecast.segment, forecast.stage), []).append(forecast)
+    scores: list[Score] = []
+    for row, (segment, stage) in enumerate(truth.series):
+        made = by_series.get((segment, stage), [])
+        if not made:
+            continue
+        actuals = np.append(truth.matrix[row], np.full(horizon, np.nan))
+        past = {
+            history.cutoff: history.matrix[history.series.index((segment, stage))][None]
+            for history in histories
+            if (segment, stage) in history.series
+        }
+        naive = [seasonal_naive(past[f.cutoff], horizon=horizon, season_length=season_length)[1][0] for f in made]
+        ends = [(f.cutoff - truth.start).days // STEP_DAYS[truth.frequency] + 1 for f in made]
+        evidence = Evidence(
+            segment=segment,
+            stage=stage,
+            mean=np.array([f.mean for f in made]),
+            quantiles=np.array([f.quantiles for f in made]),
+            naive=np.array(naive),
+            actual=np.array(
+                [np.append(actuals[end : end + horizon], np.full(horizon, np.nan))[:horizon] for end in ends]
+            ),
+            scale=seasonal_scale(truth.matrix[row], season_length=season_length),
+        )
+        scores.extend(scores_from_evidence(evidence))
+    return tuple(scores)
