@@ -53,7 +53,16 @@ def rolling_origins(start_day: int, periods: int, *, most: int = 240) -> Days:
 
 
 @kernel
-def combine(forecasts: Array, counts: Array, origins: Days, bucket: Days, lengths: Array) -> tuple[Array, Array]:
+def combine(  # noqa: PLR0913, PLR0917 - positional: numba
+    forecasts: Array,
+    counts: Array,
+    origins: Days,
+    bucket: Days,
+    lengths: Array,
+    prior: Array,
+    ridge: float,
+    half_life: float,
+) -> tuple[Array, Array]:
     """Combine the experts of one series at every origin, each with the weights known there.
 
     Parameters
@@ -66,6 +75,12 @@ def combine(forecasts: Array, counts: Array, origins: Days, bucket: Days, length
         As from `rolling_origins`.
     bucket, lengths
         Of `bucket_of_steps`, and the number of steps in each bucket.
+    prior
+        (experts,), weights without evidence, summing to 1; evidence is shrunk towards them.
+    ridge
+        Pull towards the starting weights, in units of their residual sum of squares.
+    half_life
+        Of the evidence, periods.
 
     Returns
     -------
@@ -73,14 +88,15 @@ def combine(forecasts: Array, counts: Array, origins: Days, bucket: Days, length
     """
     experts, many, horizon = forecasts.shape
     buckets = lengths.size
-    decay = 0.5 ** (1.0 / HALF_LIFE)
+    decay = 0.5 ** (1.0 / half_life)
     absolute = np.zeros((buckets, experts))
     gram = np.zeros((buckets, experts, experts))
     cross = np.zeros((buckets, experts))
     square = np.zeros(buckets)
     mass = np.zeros(buckets)
     seen = np.zeros(buckets)
-    weights = np.full((buckets, experts), 1.0 / experts)
+    weights = np.zeros((buckets, experts))
+    weights[:] = prior
     combined = np.zeros((many, horizon))
     running, running_mass = 0.0, 0.0
     oldest, at = 0, 0
@@ -116,7 +132,7 @@ def combine(forecasts: Array, counts: Array, origins: Days, bucket: Days, length
                 )
         while at < many and origins[at] == t:
             if at % CHECKPOINT_GAP == 0 or at == many - 1:
-                _weigh(absolute, gram, cross, square, mass, seen / lengths, weights)
+                _weigh(absolute, gram, cross, square, mass, seen / lengths, prior, ridge, weights)
             for step in range(horizon):
                 value = 0.0
                 for e in range(experts):
@@ -152,13 +168,22 @@ def _learn(  # noqa: PLR0913, PLR0917 - the sums, spread out for the compiler
 
 
 @kernel
-def _weigh(absolute: Array, gram: Array, cross: Array, square: Array, mass: Array, seen: Array, weights: Array) -> None:
+def _weigh(  # noqa: PLR0913, PLR0917 - the sums, spread out for the compiler
+    absolute: Array,
+    gram: Array,
+    cross: Array,
+    square: Array,
+    mass: Array,
+    seen: Array,
+    prior: Array,
+    ridge: float,
+    weights: Array,
+) -> None:
     """Turn the sums into weights, bucket by bucket, in place."""
-    buckets, experts = absolute.shape
-    equal = np.full(experts, 1.0 / experts)
+    buckets = len(absolute)
     for b in range(buckets):
         if seen[b] < MINIMUM_ORIGINS:
-            weights[b] = weights[b - 1] if b > 0 else equal
+            weights[b] = weights[b - 1] if b > 0 else prior
             continue
         a, g, c = absolute[b].copy(), gram[b].copy(), cross[b].copy()
         s, m = square[b], mass[b]
@@ -169,12 +194,12 @@ def _weigh(absolute: Array, gram: Array, cross: Array, square: Array, mass: Arra
                 c += NEIGHBOUR * cross[n]
                 s += NEIGHBOUR * square[n]
                 m += NEIGHBOUR * mass[n]
-        start = (a / m + 1e-9) ** -POWER
+        start = prior * (a / m + 1e-9) ** -POWER
         start /= start.sum()
         shrink = max(0.2, 1.0 / (1.0 + seen[b] / 12.0))
-        start = (1 - shrink) * start + shrink * equal
+        start = (1 - shrink) * start + shrink * prior
         rss = max(s - 2 * (c * start).sum() + _quadratic(g, start), 0.0)
-        weights[b] = _least_squares(g, c, start, RIDGE * rss + 1e-9 * np.trace(g) + 1e-12)
+        weights[b] = _least_squares(g, c, start, ridge * rss + 1e-9 * np.trace(g) + 1e-12)
 
 
 @kernel

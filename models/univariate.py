@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models import level, smoothing
-from models.combination import bucket_of_steps, combine, rolling_origins
+from models.combination import HALF_LIFE, RIDGE, bucket_of_steps, combine, rolling_origins
 from models.intervals import SCORES, count_quantiles, learn_spread
 
 Array = npt.NDArray[np.float64]
@@ -61,12 +61,14 @@ def forecast_series(
     )
     bucket = bucket_of_steps(horizon)
     lengths = np.bincount(bucket, minlength=bucket[-1] + 1).astype(float)
+    prior = np.full(len(EXPERTS), 1 / len(EXPERTS))
     n = len(counts)
     mean = np.zeros((n, horizon))
     quantiles = np.zeros((n, horizon, len(SCORES)))
     weights = np.zeros((n, len(lengths), len(EXPERTS)))
     for i in range(n):
-        combined, weights[i] = combine(np.ascontiguousarray(forecasts[:, i]), counts[i], origins, bucket, lengths)
+        experts = np.ascontiguousarray(forecasts[:, i])
+        combined, weights[i] = combine(experts, counts[i], origins, bucket, lengths, prior, RIDGE, HALF_LIFE)
         spread = learn_spread(combined, counts[i], origins, bucket, lengths)
         mean[i] = combined[-1]
         quantiles[i] = count_quantiles(combined[-1], bucket, spread, SCORES)

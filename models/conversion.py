@@ -1,0 +1,240 @@
+"""From one stage to the next: who is waiting, how fast they convert or leave, and what that promises.
+
+Entities wait on the clocks of `models.spells`. Each period everyone moves one cell on, those who just reached the
+stage join, and some convert or leave, by hazards of their clock, day type and time waited. Tables of events and of
+entities at risk are discounted sums, so a new period costs the same however many entities went through before, and
+the forecasts of all earlier origins come out of one causal pass.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from models.hazards import hazards_from_tables
+from models.kernel import kernel
+from models.spells import AGE, AGE_BINS, CARRIED, CELLS, CONVERTED, DUE, DUE_BINS, ENTERED, PARKED, bin_of_cells
+
+Array = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+
+HALF_LIFE = 120.0
+"""Half-life of the tables, periods."""
+ENTRY_HALF_LIFE = 60.0
+"""Half-life of where entrants start: on which clock, and how long before they are due."""
+BINS = max(len(AGE_BINS), len(DUE_BINS) + 1)
+SIZES = np.array(CELLS, dtype=np.int64)
+BIN_OF_CELL = bin_of_cells()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ConversionState:
+    """What a transition's past leaves behind; float64, no references to the data.
+
+    converted, exited, at_risk: (clocks, day types, bins), discounted. waiting: (clocks, cells), entities at the end
+    of the last period. entries: (clocks, cells), discounted entrants by the cell in which they start.
+    """
+
+    converted: Array
+    exited: Array
+    at_risk: Array
+    waiting: Array
+    entries: Array
+
+    def copy(self) -> ConversionState:
+        """Own arrays, so that an append leaves the original as it was."""
+        return replace(self, **{field.name: getattr(self, field.name).copy() for field in fields(self)})
+
+
+def make_state(*, season_length: int) -> ConversionState:
+    """Return the state before the first entity."""
+    table = (len(CELLS), season_length + 1, BINS)
+    cells = (len(CELLS), max(CELLS))
+    return ConversionState(np.zeros(table), np.zeros(table), np.zeros(table), np.zeros(cells), np.zeros(cells))
+
+
+def advance(
+    state: ConversionState, moves: Ints, day_types: Ints, *, observed: Flags, origins: Ints, inflow: Array
+) -> tuple[ConversionState, Array]:
+    """Run new periods through the state.
+
+    Parameters
+    ----------
+    state
+        Of the periods before; not changed.
+    moves
+        From `spells.moves_from_days`, of the new periods, the first of which is 0; by period.
+    day_types
+        (at least periods + horizon,), from the first new period on.
+    observed
+        (periods,); others move everyone on, but teach nothing.
+    origins
+        Ascending indices of new periods after which to forecast.
+    inflow
+        (origins, horizon), expected entrants at the stage after each origin.
+
+    Returns
+    -------
+    The new state and the expected conversions, (origins, horizon).
+    """
+    state = state.copy()
+    forecasts = np.zeros(inflow.shape)
+    _advance(
+        state.converted,
+        state.exited,
+        state.at_risk,
+        state.waiting,
+        state.entries,
+        moves,
+        np.ascontiguousarray(day_types, dtype=np.int64),
+        observed,
+        origins,
+        np.ascontiguousarray(inflow),
+        SIZES,
+        BIN_OF_CELL,
+        forecasts,
+    )
+    return state, forecasts
+
+
+def forecast(state: ConversionState, day_types: Ints, inflow: Array, *, waiting: bool = True) -> Array:
+    """Expected conversions in the periods after the last, (horizon,); linear in the inflow and in those waiting.
+
+    `day_types` and `inflow` are (horizon,); waiting=False: of future entrants alone.
+    """
+    out = np.zeros(len(inflow))
+    _forecast(
+        state.converted,
+        state.exited,
+        state.at_risk,
+        state.waiting if waiting else np.zeros_like(state.waiting),
+        state.entries,
+        np.ascontiguousarray(day_types, dtype=np.int64),
+        np.ascontiguousarray(inflow),
+        SIZES,
+        BIN_OF_CELL,
+        out,
+    )
+    return out
+
+
+@kernel
+def _advance(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for the compiler
+    converted: Array,
+    exited: Array,
+    at_risk: Array,
+    waiting: Array,
+    entries: Array,
+    moves: Ints,
+    types: Ints,
+    observed: Flags,
+    origins: Ints,
+    inflow: Array,
+    sizes: Ints,
+    bin_of_cell: Ints,
+    out: Array,
+) -> None:
+    decay, entry_decay = 0.5 ** (1.0 / HALF_LIFE), 0.5 ** (1.0 / ENTRY_HALF_LIFE)
+    row, at = 0, 0
+    for t in range(observed.size):
+        first = row
+        while row < len(moves) and moves[row, 0] == t:
+            row += 1
+        _move_on(waiting, sizes)
+        _enter(waiting, entries, moves[first:row], entry_decay)
+        if observed[t]:
+            converted *= decay
+            exited *= decay
+            at_risk *= decay
+            for clock in range(sizes.size):
+                for cell in range(sizes[clock]):
+                    at_risk[clock, types[t], bin_of_cell[clock, cell]] += waiting[clock, cell]
+        for move in moves[first:row]:
+            clock, cell, kind, number = move[1], move[2], move[3], move[4]
+            if kind >= CONVERTED:
+                waiting[clock, cell] -= number
+                if observed[t] and kind == CONVERTED:
+                    converted[clock, types[t], bin_of_cell[clock, cell]] += number
+                elif observed[t]:
+                    exited[clock, types[t], bin_of_cell[clock, cell]] += number
+        while at < origins.size and origins[at] == t:
+            _forecast(
+                converted, exited, at_risk, waiting, entries, types[t + 1 :], inflow[at], sizes, bin_of_cell, out[at]
+            )
+            at += 1
+
+
+@kernel
+def _move_on(waiting: Array, sizes: Ints) -> None:
+    """One period passes: everyone is one cell further, the last cell keeps its own."""
+    for clock in range(sizes.size):
+        last = sizes[clock] - 1
+        waiting[clock, last] += waiting[clock, last - 1]
+        for cell in range(last - 1, 0, -1):
+            waiting[clock, cell] = waiting[clock, cell - 1]
+        waiting[clock, 0] = 0.0
+
+
+@kernel
+def _enter(waiting: Array, entries: Array, moves: Ints, decay: float) -> None:
+    entries *= decay
+    for move in moves:
+        clock, cell, kind, number = move[1], move[2], move[3], move[4]
+        if kind <= CARRIED:
+            waiting[clock, cell] += number
+        if kind == ENTERED:
+            entries[clock, cell] += number
+
+
+@kernel
+def _forecast(  # noqa: PLR0913, PLR0917 - as above
+    converted: Array,
+    exited: Array,
+    at_risk: Array,
+    waiting: Array,
+    entries: Array,
+    types: Ints,
+    inflow: Array,
+    sizes: Ints,
+    bin_of_cell: Ints,
+    out: Array,
+) -> None:
+    """Let the periods after the last pass: hazards by cell, then everyone's way through them."""
+    kinds = converted.shape[1]
+    convert = np.zeros((sizes.size, kinds, waiting.shape[1]))
+    leave = np.zeros((sizes.size, kinds, waiting.shape[1]))
+    used = np.zeros(sizes.size, dtype=np.bool_)
+    for clock in range(sizes.size):
+        used[clock] = at_risk[clock].sum() > 0.0
+        if used[clock]:
+            by_bin = hazards_from_tables(converted[clock], at_risk[clock])
+            leave_by_bin = hazards_from_tables(exited[clock], at_risk[clock])
+            for kind in range(kinds):
+                for cell in range(sizes[clock]):
+                    b = bin_of_cell[clock, cell]
+                    convert[clock, kind, cell] = by_bin[kind, b]
+                    leave[clock, kind, cell] = min(leave_by_bin[kind, b], 1.0 - by_bin[kind, b])
+    share = entries / max(entries.sum(), 1e-12)
+    if entries.sum() <= 0.0:
+        share[AGE, 0] = 1.0
+    here = waiting.copy()
+    back = 0.0
+    for h in range(out.size):
+        kind = types[h]
+        _move_on(here, sizes)
+        here[PARKED, 0] = back
+        here[AGE] += inflow[h] * share[AGE]
+        here[DUE] += inflow[h] * share[DUE]
+        total, back = 0.0, 0.0
+        for clock in range(sizes.size):
+            if used[clock]:
+                for cell in range(sizes[clock]):
+                    done = here[clock, cell] * convert[clock, kind, cell]
+                    gone = here[clock, cell] * leave[clock, kind, cell]
+                    here[clock, cell] -= done + gone
+                    total += done
+                    back += gone
+        out[h] = total

@@ -1,0 +1,103 @@
+"""Entities waiting at a stage, as moves on clocks: who starts waiting, converts or leaves, in which cell, per period.
+
+An entity waits for the next stage on one of three clocks. AGE counts the periods since it reached the stage. DUE
+counts the periods to and past its due day, for entities that have one, in the transition into the due stage.
+PARKED counts the periods since an exit: an exit need not be the end, and whether parked entities come back is for
+their hazard to say.
+
+Moves are additive: late knowledge is told by further moves, with negative numbers where it takes something back.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from models.entities import NEVER
+
+Ints = npt.NDArray[np.int64]
+Days = npt.NDArray[np.int32]
+
+AGE, DUE, PARKED = 0, 1, 2
+"""Clocks."""
+ENTERED, CARRIED, CONVERTED, EXITED = 0, 1, 2, 3
+"""What a move does. CARRIED: starts waiting, but is not new at the stage (from before the first period, or parked)."""
+LONGEST_LEAD = 365
+"""A due day further away than this many periods is like none."""
+CELLS: tuple[int, int, int] = (181, LONGEST_LEAD + 46, 181)
+"""Cells of each clock; the last one holds all who wait longer."""
+DUE_CELL = LONGEST_LEAD
+"""Cell of the DUE clock on the due day."""
+AGE_BINS = (*range(15), 16, 18, 21, 24, 28, 32, 36, 42, 49, 56, 70, 91, 120, 160)
+DUE_BINS = (-270, -180, -130, -90, -60, -45, -35, -28, -21, -17, -14, -12, *range(-10, 8), 10, 14, 21, 28, 42)
+"""First age, and first period after the due day, of each bin: cells of a bin share their hazards."""
+
+
+def bin_of_cells() -> Ints:
+    """Bin of each cell of each clock, (3, most cells); cells that a clock does not have are in its last bin."""
+    cells = np.arange(max(CELLS))
+    age = np.searchsorted(AGE_BINS, cells, side="right") - 1
+    due = np.searchsorted(DUE_BINS, cells - DUE_CELL, side="right")
+    return np.stack([age, due, age]).astype(np.int64)
+
+
+def moves_from_days(here: Days, following: Days, exits: Days, due: Days | None, *, periods: int) -> Ints:
+    """Moves of one transition over the periods 0 .. periods - 1.
+
+    Parameters
+    ----------
+    here, following
+        (entities,), period in which each entity reached the stage and the one after it; NEVER where not.
+    exits
+        (entities, exits). An exit before the stage was reached says nothing about the wait at it, and one in the
+        period of a conversion comes after it.
+    due
+        (entities,), due period, NEVER without one; None: the clock of this transition is age alone.
+
+    Returns
+    -------
+    (moves, 5): period, clock, cell, kind and number of entities, by period.
+    """
+    end = np.iinfo(np.int32).max
+    entered = here != NEVER
+    here, following, exits = (part[entered].astype(np.int64) for part in (here, following, exits))
+    converted = np.where(following == NEVER, end, following)
+    left = np.where(exits < here[:, None], end, exits).min(axis=1, initial=end)
+    left = np.where(left >= converted, end, left)
+    clock, cell = np.full(len(here), AGE), np.zeros(len(here), dtype=np.int64)
+    if due is not None:
+        dated = due[entered].astype(np.int64)
+        lead = dated - here
+        on_due = (dated != NEVER) & (lead <= LONGEST_LEAD)
+        clock[on_due] = DUE
+        cell[on_due] = np.minimum(DUE_CELL - lead[on_due], CELLS[DUE] - 1)
+    wait = _spells(clock, cell, here, converted, left, periods=periods)
+    again = left < end
+    back = np.full(again.sum(), PARKED)
+    parked = _spells(back, 0 * back, left[again] + 1, converted[again], 0 * back + end, periods=periods, carried=True)
+    return _counted(np.concatenate([wait, parked]))
+
+
+def _spells(
+    clock: Ints, cell: Ints, start: Ints, converted: Ints, left: Ints, *, periods: int, carried: bool = False
+) -> Ints:
+    """Moves (period, clock, cell, kind), one row each, of spells that begin in `start` at `cell`."""
+    last = np.array(CELLS)[clock] - 1
+    stop = np.minimum(converted, left)
+    known = (stop >= 0) & (start < periods)
+    first = np.maximum(start, 0)
+    kind = np.where((start < 0) | carried, CARRIED, ENTERED)
+    begin = np.stack([first, clock, np.minimum(cell + first - start, last), kind], axis=1)[known]
+    done = known & (stop < periods)
+    kind = np.where(left < converted, EXITED, CONVERTED)
+    finish = np.stack([stop, clock, np.minimum(cell + stop - start, last), kind], axis=1)[done]
+    return np.concatenate([begin, finish])
+
+
+def _counted(moves: Ints) -> Ints:
+    """Equal moves as one row with their number, by period."""
+    sizes = (len(CELLS), max(CELLS), 4)
+    key = np.ravel_multi_index((moves[:, 1], moves[:, 2], moves[:, 3]), sizes) + moves[:, 0] * np.prod(sizes)
+    keys, number = np.unique(key, return_counts=True)
+    period, rest = np.divmod(keys, np.prod(sizes))
+    return np.stack([period, *np.unravel_index(rest, sizes), number], axis=1).astype(np.int64)
