@@ -122,7 +122,8 @@ class Job:
         self._run_id = run_id
         self._began, self._clock = now, time.monotonic()
         self._progress = progress
-        self._phases: list[Phase] = []
+        self._finished: list[Phase] = []
+        self._open: tuple[str, float] | None = None
         self._counts: dict[str, int] = {}
         self._ended = threading.Event()
         self._pulse = threading.Thread(target=self._beat, name=f"run-{run_id}", daemon=True)
@@ -157,7 +158,7 @@ class Job:
         """Mark the run failed, with the reason."""
         reason = str(error) if isinstance(error, NearcastError) else f"{type(error).__name__}: {error}"
         with self._database.write() as connection:
-            finish_run(connection, self._run_id, status="failed", reason=reason, now=self._now(), phases=self._phases)
+            finish_run(connection, self._run_id, status="failed", reason=reason, now=self._now(), phases=self._phases())
 
     def _fit(self, basis: Basis, history: History, *, workers: Workers, processes: int | None) -> Fitted:
         from models import engine  # noqa: PLC0415 - loads the numeric libraries
@@ -201,7 +202,7 @@ class Job:
             status="succeeded",
             reason=reason,
             now=self._now(),
-            phases=self._phases,
+            phases=self._phases(),
             counts=self._counts,
             version_id=version.id if version else None,
         )
@@ -209,15 +210,22 @@ class Job:
             raise RunEndedError(f"run {self._run_id} was ended by another process; it publishes nothing")
 
     def _result(self, reason: str, version: Version | None) -> RunResult:
-        return RunResult(self._run_id, "succeeded", reason, version, tuple(self._phases), self._counts)
+        return RunResult(self._run_id, "succeeded", reason, version, tuple(self._phases()), self._counts)
 
     @contextmanager
     def _phase(self, name: str) -> Iterator[None]:
         self._progress(name, 0, 1)
-        began = time.monotonic()
+        self._open = (name, time.monotonic())
         yield
-        self._phases.append(Phase(name, time.monotonic() - began))
+        self._finished, self._open = self._phases(), None
         self._progress(name, 1, 1)
+
+    def _phases(self) -> list[Phase]:
+        """The phases so far; the last one is where a run failed."""
+        if self._open is None:
+            return self._finished
+        name, began = self._open
+        return [*self._finished, Phase(name, time.monotonic() - began)]
 
     def _now(self) -> datetime:
         return self._began + timedelta(seconds=time.monotonic() - self._clock)
@@ -226,7 +234,7 @@ class Job:
         while not self._ended.wait(HEARTBEAT):
             try:
                 with self._database.write() as connection:
-                    report_run(connection, self._run_id, now=self._now(), phases=list(self._phases))
+                    report_run(connection, self._run_id, now=self._now(), phases=self._phases())
             except StoreError as error:
                 logger.warning("run %s cannot report: %s", self._run_id, error)
 
