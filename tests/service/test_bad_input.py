@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import json
 from datetime import UTC, datetime
 
 import pytest
@@ -277,56 +276,6 @@ def test_a_header_without_rows_cannot_tell_what_the_funnel_is(database):
     ((_, field, text),) = refused(database, HEADER, error=FunnelError, funnel="new")
     assert field == "stages"
     assert "no rows" in text
-
-
-@pytest.mark.parametrize(
-    ("data", "line", "words"),
-    [
-        ('{"entity_id":"a"', 1, "JSON"),
-        ('{"entity_id":"a","stage":"s","ts":"2024-01-01","region":"x"}\n[1]', 2, "object"),
-        ('\n{"entity_id":"a","stage":"s","ts":"2024-01-01"} x', 2, "JSON"),
-        ("null", 1, "object"),
-        ('{"a":' + "[" * 100_000, 1, "JSON"),
-        ('{"a":' + "1" * 6000 + "}", 1, "digits"),
-        ("", 1, "empty"),
-    ],
-)  # fmt: skip
-def test_what_is_no_ndjson_is_refused_with_the_line(database, data, line, words):
-    ((found, _, text),) = refused(database, data, format="ndjson")
-    assert found == line
-    assert words in text
-
-
-@pytest.mark.parametrize(
-    ("data", "line", "words"),
-    [
-        ("", 1, "empty"),
-        ("[]", 1, "empty"),
-        ("7", 1, "no array"),
-        ('{"entity_id":"a"}', 1, "no array"),
-        ("[\n1]", 2, "object"),
-        ('[\n{"entity_id": "a"', 2, "cut short"),
-        ('[{"entity_id": "a",\n"stage" "x"}, {"entity_id": "this one is long enough"}]', 2, "JSON"),
-        ('[{"a":' + "[" * 100_000, 1, "JSON"),
-        ('[{"a":"' + "x" * 3_000_000, 1, "longer"),
-    ],
-)
-def test_what_is_no_json_array_is_refused_with_the_line(database, data, line, words):
-    ((found, _, text),) = refused(database, data, format="json", options=IngestOptions(segment_by=""))
-    assert found == line
-    assert words in text
-
-
-def test_half_of_a_surrogate_pair_is_refused(database):
-    one = {"entity_id": "a\ud800", "stage": "lead", "ts": "2024-03-01", "region": "north"}
-    ((line, field, _),) = refused(database, json.dumps(one), format="ndjson")
-    assert (line, field) == (1, "entity_id")
-
-
-@pytest.mark.parametrize("data", [b"PAR1" + b"\0" * 300, b"PAR1" + b"\xff" * 400 + b"PAR1", b"PAR1"])
-def test_what_only_looks_like_parquet_is_refused(database, data):
-    ((_, _, text),) = refused(database, data)
-    assert "Parquet" in text or "memory" in text
 
 
 def test_an_excel_workbook_is_refused_with_the_remedy(database):
