@@ -7,10 +7,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import cold_start, ingest
+from benchmarks import cold_start, ingest, smoothing
 from benchmarks.report import Result, as_json
 
 BENCHMARKS: dict[str, Callable[[], Result]] = {
+    "smoothing": smoothing.run,
     "cold_start": cold_start.run,
     "ingest": ingest.run,
 }

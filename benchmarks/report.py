@@ -47,12 +47,13 @@ class Result:
 
     def print(self, *, file: TextIO | None = None) -> None:
         """The table, the bars and the notes."""
-        console = Console(file=file, width=None if file is None else 120)
+        console = Console(file=file)
+        console.width = max(console.width, 120)
         table = Table(title=f"{self.name}: {self.question}", title_justify="left")
         for index, column in enumerate(self.rows[0]):
             table.add_column(column, justify="left" if index == 0 else "right")
         for row in self.rows:
-            table.add_row(*(value if isinstance(value, str) else f"{value:,.4g}" for value in row.values()))
+            table.add_row(*(cell(value) for value in row.values()))
         console.print(table)
         for line in (*map(str, self.bars), *self.notes):
             console.print(line, highlight=False)
@@ -63,9 +64,16 @@ class Result:
         return {**asdict(self), "bars": bars}
 
 
+def cell(value: str | float) -> str:
+    """Four digits, or all that are before the point."""
+    if isinstance(value, str):
+        return value
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
 def spread(samples: Sequence[float]) -> str:
     """Median with the lowest and highest of the rounds."""
-    return f"{median(samples):.4g} ({min(samples):.4g} .. {max(samples):.4g})"
+    return f"{cell(median(samples))} ({cell(min(samples))} .. {cell(max(samples))})"
 
 
 def machine() -> dict[str, str | int | None]:

@@ -44,7 +44,11 @@ class Problems:
     def check(self) -> None:
         """Raise InputError, in the order of lines, if there is any problem."""
         if self._found:
-            raise InputError(sorted(self._found.values(), key=lambda problem: problem.line or 0))
+            raise self.error()
+
+    def error(self) -> InputError:
+        """The problems, in the order of lines, as one error."""
+        return InputError(sorted(self._found.values(), key=lambda problem: problem.line or 0))
 
 
 def numbers_from_texts(texts: Sequence[str]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:

@@ -96,8 +96,8 @@ class RowGate:
         joined = "".join(names)
         if not all(names) or max(map(len, names), default=0) > MAX_NAME or "\0" in joined or not _encodable(joined):
             for row, name in enumerate(names):
-                if reason := _wrong_name(name):
-                    self.problems.add(reason, line=lines[row], field=self._label(field))
+                if found := _wrong_name(name):
+                    self.problems.add(found[0], line=lines[row], field=self._label(field), remedy=found[1])
         result = np.empty(len(names), dtype=object)
         result[:] = names
         return result
@@ -229,11 +229,12 @@ def _encodable(text: str) -> bool:
     return True
 
 
-def _wrong_name(name: str) -> str | None:
+def _wrong_name(name: str) -> tuple[str, str] | None:
+    """What is wrong with a name, and what to do about it."""
     if not name:
-        return "empty"
+        return "empty", "fill it in, or leave the row out"
     if len(name) > MAX_NAME:
-        return f"{len(name)} characters long; {MAX_NAME} is the most"
+        return f"{len(name)} characters long", f"{MAX_NAME} is the most; send a shorter id or name"
     if "\0" in name:
-        return "contains a NUL character"
-    return None if _encodable(name) else "contains half of a surrogate pair, which is not text"
+        return "contains a NUL character", "remove it"
+    return None if _encodable(name) else ("contains half of a surrogate pair", "remove it: it is not text")

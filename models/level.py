@@ -140,8 +140,8 @@ def _clip(count: float, mean: float, dispersion: Array, i: int, seen: float, kin
     if seen < SETTLED:
         dispersion[i] += (ratio - dispersion[i]) / (seen - kinds + 2)
         return count
-    bound = CLIP * CLIP * dispersion[i]
-    dispersion[i] += 0.03 * (min(ratio, bound + 1 / (mean + 0.5)) - dispersion[i])
+    bound = CLIP * CLIP * max(dispersion[i], 1.0)  # a count is at least as noisy as Poisson's
+    dispersion[i] += 0.03 * (min(ratio, bound) - dispersion[i])
     return float(min(count, mean + np.sqrt(bound * (mean + 0.5))))
 
 

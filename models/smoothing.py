@@ -31,6 +31,8 @@ LOOK_AHEAD = 7
 CLIP = 3.0
 """Innovations beyond this many standard deviations are clipped, once `SETTLED` periods were seen."""
 SETTLED = 28
+LEAST_DEVIATION = 0.1
+"""The deviation behind CLIP is at least this, so that a quiet past does not blind the filter to a change."""
 
 
 def make_grid(alphas: tuple[float, ...], gammas: tuple[float, ...], trends: tuple[tuple[float, float], ...]) -> Array:
@@ -241,7 +243,7 @@ def _step(  # noqa: PLR0913, PLR0917 - the state of one series, spread out for t
                 lost += 0.5 * earlier * earlier
             loss[p] = loss[p] * decay + lost
             if seen > SETTLED:
-                bound = CLIP * np.sqrt(variance[p])
+                bound = CLIP * max(np.sqrt(variance[p]), LEAST_DEVIATION)
                 error = min(max(error, -bound), bound)
                 variance[p] += 0.03 * (error * error - variance[p])
             else:

@@ -5,14 +5,20 @@ from __future__ import annotations
 import logging
 import re
 import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from uuid import uuid4
 
+import orjson
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.logs import request_id
-from service.problems import ProblemError, response_from_problem
+from service.problems import MEDIA_TYPE, ProblemError, document_from_problem
+from service.serving import Serving
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
 SOUND_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -45,6 +51,38 @@ class Metrics:
         self.refused_uploads = Counter(
             "nearcast_refused_uploads", "Uploads of which nothing was kept.", ["kind"], registry=self.registry
         )
+
+    def watch(self, serving: Serving) -> None:
+        """Tell of what is served, as it is whenever the metrics are asked for."""
+        self.registry.register(ServedCollector(serving))
+
+
+class ServedCollector(Collector):
+    """Version, cutoff and staleness of what is served, by funnel."""
+
+    def __init__(self, serving: Serving) -> None:
+        self._serving = serving
+
+    def collect(self) -> Iterator[Metric]:
+        """The gauges of this moment."""
+        version = GaugeMetricFamily("nearcast_served_version", "Number of the version served.", labels=["funnel"])
+        cutoff = GaugeMetricFamily(
+            "nearcast_served_cutoff_timestamp_seconds", "Start of the last observed day, UTC.", labels=["funnel"]
+        )
+        published = GaugeMetricFamily(
+            "nearcast_served_published_timestamp_seconds", "When the version was published.", labels=["funnel"]
+        )
+        for name in self._serving.names():
+            served = self._serving.find(name)
+            if served is not None:
+                midnight = datetime(served.cutoff.year, served.cutoff.month, served.cutoff.day, tzinfo=UTC)
+                version.add_metric([name], served.version)
+                cutoff.add_metric([name], midnight.timestamp())
+                published.add_metric([name], served.published_at.timestamp())
+        yield from (version, cutoff, published)
+        stale = GaugeMetricFamily("nearcast_stale", "1 while the store is away and known versions are served.")
+        stale.add_metric([], float(self._serving.stale))
+        yield stale
 
 
 class ObservingMiddleware:
@@ -81,7 +119,7 @@ class ObservingMiddleware:
             if status:
                 raise
             detail = f"it was logged under the request id {identifier}"
-            await response_from_problem(ProblemError(500, "internal", detail))(scope, receive, send_with_id)
+            await send_problem(ProblemError(500, "internal", detail), send_with_id)
         finally:
             self.metrics.in_progress.dec()
             self.note(scope, status, time.perf_counter() - started)
@@ -95,6 +133,14 @@ class ObservingMiddleware:
         self.metrics.durations.labels(method, path).observe(seconds)
         facts = {"method": method, "path": path, "status": status, "seconds": round(seconds, 6)}
         logger.info("request", extra=facts)
+
+
+async def send_problem(error: ProblemError, send: Send) -> None:
+    """Answer by a problem document from outside the app's own error handling."""
+    body = orjson.dumps(document_from_problem(error))
+    headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": error.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 def id_from_headers(scope: Scope) -> str:

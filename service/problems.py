@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import orjson
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import Response
-from sqlalchemy.exc import DBAPIError
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
-
 from models.errors import ForecastError, FunnelError, HistoryError, HorizonError, InputError, NearcastError, Problem
+from service.document import FarHorizonError, SeriesNotFoundError
 from service.store import errors as store
 
 MEDIA_TYPE = "application/problem+json"
@@ -44,7 +36,12 @@ TITLES = {
     "idempotency-key-in-use": "The first request with this idempotency key is still being answered",
     "store-unavailable": "The store cannot be reached",
     "store-busy": "The store is busy with another writer",
+    "invalid-database-url": "The database URL cannot be used",
+    "store-error": "The store cannot do this",
     "schema-mismatch": "The store has another schema than this release",
+    "run-ended": "The run has ended or was taken by another process",
+    "worker-died": "A worker process died",
+    "damaged-payload": "What is stored is not what was written",
     "overloaded": "The server has more to do than it can take",
     "request-timeout": "The request took too long to arrive",
     "internal": "The server made a mistake",
@@ -56,6 +53,7 @@ STATUSES: tuple[tuple[type[NearcastError], int], ...] = (
     (HistoryError, 409),
     (HorizonError, 422),
     (ForecastError, 500),
+    (SeriesNotFoundError, 404),
     (store.StoreUnavailableError, 503),
     (store.StoreBusyError, 503),
     (store.SchemaError, 503),
@@ -64,10 +62,9 @@ STATUSES: tuple[tuple[type[NearcastError], int], ...] = (
     (store.RunNotFoundError, 404),
     (store.KeyInUseError, 409),
     (store.KeyReusedError, 422),
+    (store.DatabaseUrlError, 400),
     (store.StoreError, 500),
 )
-
-logger = logging.getLogger("nearcast.problems")
 
 
 class ProblemError(Exception):
@@ -124,12 +121,6 @@ def document_from_place(problem: Problem) -> dict[str, Any]:
     }
 
 
-def response_from_problem(error: ProblemError) -> Response:
-    """The HTTP answer of `error`."""
-    body = orjson.dumps(document_from_problem(error))
-    return Response(body, status_code=error.status, headers=error.headers, media_type=MEDIA_TYPE)
-
-
 def problem_from_error(error: NearcastError) -> ProblemError:
     """The problem of an error of models or service, by its class and slug."""
     status = next((status for kind, status in STATUSES if isinstance(error, kind)), 400)
@@ -138,63 +129,6 @@ def problem_from_error(error: NearcastError) -> ProblemError:
         return ProblemError(status, error.slug, detail, errors=error.problems)
     if isinstance(error, FunnelError) and error.field is not None:
         return ProblemError(status, error.slug, str(error), errors=[Problem(str(error), field=error.field)])
+    extra = error.members if isinstance(error, FarHorizonError | SeriesNotFoundError) else {}
     headers = {"retry-after": RETRY_AFTER} if status == 503 else {}
-    return ProblemError(status, error.slug, str(error), headers=headers)
-
-
-def problems_from_validation(errors: Iterable[Any]) -> tuple[Problem, ...]:
-    """What pydantic found, by place and reason only: neither its `input` nor its `ctx` leaves the server."""
-    return tuple(
-        Problem(
-            reason=str(error.get("msg", "is not valid")),
-            field=".".join(str(part) for part in error.get("loc", ()) if part not in ("body", "query", "path")) or None,
-        )
-        for error in errors
-    )[:20]
-
-
-def problem_from_http(error: HTTPException) -> ProblemError:
-    """The problem of an error the framework raised itself (404, 405, 413, unreadable body)."""
-    slugs = {404: "not-found", 413: "too-large", 415: "unsupported-media-type"}
-    slug = slugs.get(error.status_code, "invalid-request")
-    return ProblemError(error.status_code, slug, str(error.detail), headers=error.headers)
-
-
-def add_problem_handlers(app: FastAPI) -> None:
-    """Let `app` answer every error by a problem document; what nobody foresaw is left to the observing middleware."""
-
-    async def answer_problem(_: Request, error: Exception) -> Response:
-        assert isinstance(error, ProblemError)
-        return response_from_problem(error)
-
-    async def answer_nearcast(_: Request, error: Exception) -> Response:
-        assert isinstance(error, NearcastError)
-        if isinstance(error, ForecastError):
-            logger.error("forecast broke an invariant", exc_info=error)
-        return response_from_problem(problem_from_error(error))
-
-    async def answer_validation(_: Request, error: Exception) -> Response:
-        assert isinstance(error, RequestValidationError)
-        places = problems_from_validation(error.errors())
-        detail = str(places[0]) if len(places) == 1 else f"{len(places)} problems were found"
-        return response_from_problem(ProblemError(422, "invalid-request", detail, errors=places))
-
-    async def answer_http(_: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        return response_from_problem(problem_from_http(error))
-
-    async def answer_store(_: Request, error: Exception) -> Response:
-        logger.error("the store failed", exc_info=error)
-        detail = "the store does not answer; published forecasts are still served, try this again later"
-        headers = {"retry-after": RETRY_AFTER}
-        return response_from_problem(ProblemError(503, "store-unavailable", detail, headers=headers))
-
-    async def answer_disconnect(_: Request, __: Exception) -> Response:
-        return Response(status_code=499)
-
-    app.add_exception_handler(ProblemError, answer_problem)
-    app.add_exception_handler(NearcastError, answer_nearcast)
-    app.add_exception_handler(RequestValidationError, answer_validation)
-    app.add_exception_handler(HTTPException, answer_http)
-    app.add_exception_handler(DBAPIError, answer_store)
-    app.add_exception_handler(ClientDisconnect, answer_disconnect)
+    return ProblemError(status, error.slug, str(error), extra=extra, headers=headers)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
+from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.funnel import MAX_NAME, DeclaredDay, Funnel
+from models.funnel import MAX_NAME, Funnel
+from service.store.funnels import NAME_PATTERN, funnel_from_declaration
 
+FunnelName = Annotated[str, Path(pattern=f"^{NAME_PATTERN.pattern}$", description="Name of the funnel.")]
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
 
 
@@ -44,19 +47,8 @@ class FunnelDeclaration(Schema):
     gate: Literal["flag", "refuse"] = Field(default="flag", description="What happens to steps past reliable_until.")
 
     def funnel(self) -> Funnel:
-        """The declaration as models know it.
-
-        Raises
-        ------
-        FunnelError
-            Naming the field that cannot be.
-        """
-        given = self.model_dump(exclude={"stages", "exits", "declared_days"})
-        days = tuple(
-            DeclaredDay(day.name, day.start, day.end, tuple(day.stages), tuple(day.segments))
-            for day in self.declared_days
-        )
-        return Funnel(stages=tuple(self.stages), exits=tuple(self.exits), declared_days=days, **given)
+        """The declaration as models know it; FunnelError naming the field that cannot be."""
+        return funnel_from_declaration(self.model_dump(mode="json"))
 
 
 class FunnelDocument(Schema):
@@ -165,18 +157,78 @@ class QualityDocument(Schema):
     uploads: list[dict[str, Any]] = Field(description="Reports of the latest uploads, newest first.")
 
 
+class IngestDocument(Schema):
+    """What became of an upload; rows = inserted + revised + unchanged + duplicates."""
+
+    funnel: str
+    kind: Literal["events", "counts"]
+    upload: int
+    rows: int
+    inserted: int
+    revised: int
+    unchanged: int
+    duplicates: int
+    retracted: int
+    repairs: dict[str, int]
+    unknown_stages: dict[str, int]
+    inferred: dict[str, Any] | None = Field(description="The declaration proposed for an undeclared funnel.")
+    notes: list[str]
+
+
+class PhaseDocument(Schema):
+    """A part of a run, and how long it took."""
+
+    name: str
+    seconds: float
+
+
+class RunDocument(Schema):
+    """One run of the retrain job."""
+
+    run: int
+    funnel: str
+    status: Literal["queued", "running", "succeeded", "failed"]
+    reason: str | None = Field(description="Why it ended.")
+    phases: list[PhaseDocument]
+    counts: dict[str, int]
+    published: bool
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    heartbeat_at: datetime
+
+
+class RunList(Schema):
+    """Runs, newest first."""
+
+    runs: list[RunDocument]
+
+
+class VersionDocument(Schema):
+    """A published version."""
+
+    version: int
+    active: bool
+    published_at: datetime
+    cutoff: date
+    horizon: int
+    model: str
+    reason: str
+    watermark: int = Field(description="Number of the last upload it has read.")
+
+
+class VersionList(Schema):
+    """Versions of a funnel, newest first."""
+
+    funnel: str
+    versions: list[VersionDocument]
+
+
 class Health(Schema):
     """Whether the process lives, and whether it can answer."""
 
     status: Literal["ok", "ready", "unready"]
     detail: str = ""
-
-
-PROBLEM_RESPONSE: dict[str, Any] = {
-    "model": ProblemDocument,
-    "description": "What is wrong and what to do (RFC 9457).",
-    "content": {"application/problem+json": {}},
-}
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -92,7 +92,9 @@ def _header(reader: Iterator[list[str]]) -> list[str]:
     try:
         row = next(reader)
     except csv.Error as error:
-        raise InputError(Problem(f"the header cannot be read: {error}", 1)) from error
+        problems = Problems()
+        _add_broken(error, 1, problems)
+        raise problems.error() from error
     names = [name.strip() or f"column {place}" for place, name in enumerate(row, 1)]
     if repeated := sorted({name for name in names if names.count(name) > 1}):
         raise InputError(

@@ -18,6 +18,7 @@ from service.ingest.text import text_blocks
 
 LONGEST_OBJECT = 1 << 20
 """Characters; a longer object is not a row of any table."""
+ARRAY = "send one array of flat objects"
 _SPACE = " \t\r\n"
 
 Row = dict[str, Any]
@@ -98,16 +99,16 @@ def _rows_of_array(blocks: Iterator[str]) -> Iterator[Placed]:
 def _scan(scan: Callable[[str, int], tuple[Any, int]], text: str, at: int, line: int) -> tuple[Row | None, int]:
     """The object that begins here, and where it ends; None when the text ends first."""
     if text[at] != "{":
-        raise InputError(Problem(f"{text[at : at + 20]!r} is no JSON object", line, remedy="send an array of objects"))
+        raise InputError(Problem(f"{text[at : at + 20]!r} is no JSON object", line, remedy=ARRAY))
     try:
         return scan(text, at)
     except json.JSONDecodeError as error:
         if error.pos >= len(text) - 16 or error.msg.startswith("Unterminated"):
             return None, at  # perhaps only for want of more text
         place = line + text.count("\n", at, error.pos)
-        raise InputError(Problem(f"is not JSON: {error.msg}", place)) from error
+        raise InputError(Problem(f"is not JSON: {error.msg}", place, remedy=ARRAY)) from error
     except (ValueError, RecursionError) as error:
-        raise InputError(Problem(f"is not JSON: {_reason(error)}", line)) from error
+        raise InputError(Problem(f"is not JSON: {_reason(error)}", line, remedy=ARRAY)) from error
 
 
 def _check_array(character: str, line: int) -> None:
@@ -119,9 +120,10 @@ def _check_array(character: str, line: int) -> None:
 
 def _refuse_end(rest: str, line: int, *, opened: bool) -> None:
     if not opened and not rest:
-        raise InputError(Problem("the file is empty", 1, remedy="send an array of objects"))
+        raise InputError(Problem("the file is empty", 1, remedy=ARRAY))
     if len(rest) > LONGEST_OBJECT:
-        raise InputError(Problem(f"an object is longer than {LONGEST_OBJECT:,} characters, or is not JSON", line))
+        reason = f"an object is longer than {LONGEST_OBJECT:,} characters, or is not JSON"
+        raise InputError(Problem(reason, line, remedy=ARRAY))
     raise InputError(Problem("the JSON array is cut short", line, remedy="send the whole array again"))
 
 

@@ -13,7 +13,7 @@ from models.errors import InputError, Problem
 from service.ingest.chunks import Chunk
 from service.ingest.csv_rows import csv_chunks
 from service.ingest.options import Format
-from service.ingest.text import expanded, peek
+from service.ingest.text import GZIP_ERRORS, expanded, gzip_problem, peek
 
 SUFFIXES: dict[str, Format] = {
     ".csv": "csv", ".tsv": "csv", ".txt": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".json": "json",
@@ -57,11 +57,10 @@ def read_chunks(
     repairs: Counter[str],
 ) -> Iterator[Chunk]:
     """Read a stream, gzip or not; without a `format`, by what it begins with."""
-    plain, _ = expanded(stream)
     try:
-        head, plain = peek(plain, 512)
-    except (EOFError, OSError):
-        head = b""  # damaged gzip data: reading on says so with its line
+        head, plain = peek(expanded(stream), 512)
+    except GZIP_ERRORS as error:
+        raise gzip_problem(error, 1) from error
     if head.startswith(ZIP):
         raise InputError(Problem("this is a zip archive or an Excel workbook", remedy="export it as CSV"))
     match format or _format_from_head(head):

@@ -50,12 +50,12 @@ def peek(source: BinaryIO, size: int) -> tuple[bytes, BinaryIO]:
     return head, io.BufferedReader(_Rejoined(head, source), buffer_size=BLOCK)
 
 
-def expanded(source: BinaryIO) -> tuple[BinaryIO, bool]:
-    """The stream, decompressed if it is gzip, and whether it was."""
+def expanded(source: BinaryIO) -> BinaryIO:
+    """The stream, decompressed if it is gzip."""
     head, stream = peek(source, 2)
     if head != GZIP:
-        return stream, False
-    return io.BufferedReader(gzip.GzipFile(fileobj=stream), buffer_size=BLOCK), True
+        return stream
+    return io.BufferedReader(gzip.GzipFile(fileobj=stream), buffer_size=BLOCK)
 
 
 def blocks(stream: BinaryIO, *, max_bytes: int) -> Iterator[bytes]:
@@ -103,7 +103,8 @@ def text_blocks(stream: BinaryIO, *, max_bytes: int, longest_line: int | None = 
         end = text.rfind("\n") + 1 if block and longest_line else len(text)
         whole, carry = text[:end], text[end:]
         if longest_line and len(carry) > longest_line:
-            raise InputError(Problem(f"longer than {longest_line:,} characters", line + whole.count("\n")))
+            reason = f"longer than {longest_line:,} characters"
+            raise InputError(Problem(reason, line + whole.count("\n"), remedy="end each row with a line end"))
         if whole:
             yield whole
             line += whole.count("\n")

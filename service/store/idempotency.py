@@ -52,7 +52,7 @@ def claim_key(connection: Connection, *, scope: str, key: str, now: datetime) ->
     instant = micros_from_datetime(now)
     insert = (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(idempotency_keys)
     made = insert.values(scope=scope, key=key, created_at=instant).on_conflict_do_nothing()
-    if connection.execute(made).rowcount == 1:
+    if connection.execute(made.returning(idempotency_keys.c.key)).first() is not None:
         return None
     found = connection.execute(sa.select(idempotency_keys).where(same(scope, key))).one()
     if found.status is not None:

@@ -71,7 +71,7 @@ def read_columns(
             f"{these} AND upload <= {known} AND superseded_by > {known}"
         )
     # The driver's own cursor (a named one stays on PostgreSQL's side): SQLAlchemy's rows double the time.
-    driver: Any = connection.connection.driver_connection
+    driver: Any = connection.connection.dbapi_connection  # also on the detached connection of a Staging
     cursor = driver.cursor(name="observations") if connection.dialect.name == "postgresql" else driver.cursor()
     try:
         cursor.execute(f"{query} ORDER BY {', '.join(shape.key_names)}")

@@ -1,0 +1,69 @@
+"""The HTTP app: routes over the store and the published forecasts in memory.
+
+It imports nothing that fits models: forecasts are served from what retrain jobs, in processes of their own, published.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from anyio.to_thread import run_sync
+from fastapi import FastAPI
+
+from service import __version__
+from service.jobs import Jobs
+from service.observability import Metrics, ObservingMiddleware
+from service.routes import docs, forecasts, funnels, operations, runs, uploads
+from service.routes.context import Resources
+from service.routes.handlers import add_problem_handlers
+from service.serving import Serving
+from service.settings import Settings
+from service.store.database import Database
+from service.store.errors import StoreBusyError, StoreUnavailableError
+
+DESCRIPTION = "What each stage of a funnel will do over the next days and weeks, and how sure that is."
+
+logger = logging.getLogger("nearcast.app")
+
+
+def make_app(settings: Settings | None = None) -> FastAPI:
+    """The app; its lifespan opens and closes the store, the forecasts in memory and the jobs."""
+    settings = settings or Settings()
+    metrics = Metrics()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        with Database(settings.database_url, timeout=settings.store_timeout) as database:
+            await run_sync(prepare_store, database)
+            serving = Serving(database, every=settings.refresh_seconds)
+            with Jobs(database, settings) as jobs:
+                metrics.watch(serving)
+                app.state.resources = Resources(settings, database, serving, jobs, metrics)
+                await run_sync(serving.start)
+                yield
+                await run_sync(serving.stop)
+
+    app = FastAPI(
+        title="nearcast",
+        version=__version__,
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.add_middleware(ObservingMiddleware, metrics=metrics)
+    add_problem_handlers(app)
+    for module in (funnels, uploads, forecasts, runs, operations, docs):
+        app.include_router(module.router)
+    return app
+
+
+def prepare_store(database: Database) -> None:
+    """Bring the schema up to date; a store that is away must not keep the server from starting."""
+    try:
+        database.migrate()
+    except (StoreUnavailableError, StoreBusyError) as error:
+        logger.warning("started without the store", extra={"reason": str(error)})

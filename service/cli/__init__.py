@@ -1,0 +1,60 @@
+"""The command `nearcast`: exit 0 when done, 2 for bad input, 1 when it is us or the machine."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from importlib import import_module
+
+import typer
+
+from models.errors import NearcastError
+from service.cli.output import print_problem
+from service.problems import ProblemError, problem_from_error
+
+COMMANDS = {
+    "demo": "service.cli.demo",
+    "serve": "service.cli.serve",
+    "ingest": "service.cli.ingest",
+    "retrain": "service.cli.retrain",
+    "forecast": "service.cli.forecast",
+    "backtest": "service.cli.backtest",
+    "status": "service.cli.operate",
+    "migrate": "service.cli.operate",
+}
+"""Each command and the module of its function."""
+
+
+def make_cli(names: Iterable[str] = COMMANDS) -> typer.Typer:
+    """The command line with the commands of these names; their modules are imported."""
+    cli = typer.Typer(
+        name="nearcast",
+        help="Rolling short-horizon forecasts of funnel stages, with honest intervals.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    cli.callback()(nothing_first)  # with a single command, its name would not be expected
+    for name in names:
+        cli.command(name)(getattr(import_module(COMMANDS[name]), name))
+    return cli
+
+
+def nothing_first() -> None:
+    """Rolling short-horizon forecasts of funnel stages, with honest intervals."""
+
+
+def main() -> None:
+    """Run the command line; errors that the user can do something about are told, never traced."""
+    # `serve` must not wait for what only `ingest` or `backtest` need: a known command loads itself alone.
+    asked = sys.argv[1:2]
+    try:
+        make_cli(asked if asked and asked[0] in COMMANDS else COMMANDS)()
+    except (NearcastError, ProblemError) as error:
+        problem = error if isinstance(error, ProblemError) else problem_from_error(error)
+        print_problem(problem, as_json="--json" in sys.argv)
+        sys.exit(2 if problem.status < 500 else 1)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader has seen enough; Python would complain when it flushes
+        sys.exit(1)

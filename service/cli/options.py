@@ -1,0 +1,38 @@
+"""Options that several commands share, and how their texts are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+
+from models.errors import InputError, Problem
+from service.settings import Settings
+from service.store.database import Database
+
+FunnelOption = Annotated[str, typer.Option("--funnel", help="Name of the funnel.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="JSON instead of tables.")]
+FileArgument = Annotated[Path, typer.Argument(help="CSV (also .gz), NDJSON, JSON or Parquet.", show_default=False)]
+
+
+def read_settings() -> Settings:
+    """Settings from the environment.
+
+    Raises InputError naming each variable that cannot be used.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise InputError(
+            [
+                Problem(found["msg"], field=f"NEARCAST_{'_'.join(map(str, found['loc'])).upper()}")
+                for found in error.errors(include_input=False, include_url=False)
+            ]
+        ) from None
+
+
+def open_database(settings: Settings) -> Database:
+    """The store of `settings`; nothing is connected to yet."""
+    return Database(settings.database_url, timeout=settings.store_timeout)

@@ -1,0 +1,126 @@
+"""Forecasts, scorecards and runs as tables for people; the figures are those of the JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from service.cli.output import print_lines, print_table
+
+
+def print_forecast(document: Mapping[str, Any]) -> None:
+    """One row per step when one series is asked for, one row per series otherwise."""
+    stale = ", stale: the store is away" if document["stale"] else ""
+    print_lines(
+        [
+            f"{document['funnel']}: version {document['version']}, "
+            f"observed up to and including {document['cutoff']}{stale}"
+        ]
+    )
+    if len(document["forecasts"]) == 1:
+        print_steps(document, document["forecasts"][0])
+    else:
+        print_series(document)
+
+
+def print_steps(document: Mapping[str, Any], series: Mapping[str, Any]) -> None:
+    """Each step of one series."""
+    levels = [str(level) for level in document["levels"]]
+    title = f"{series['stage']} of {series['segment']}, by {series['model']}"
+    columns = ["step", "date", "mean", *(f"{level}%" for level in levels), "in flight", "new", "reliable"]
+    rows = [
+        [
+            str(step["step"]),
+            step["date"],
+            amount(step["mean"]),
+            *(interval(step["intervals"][level]) for level in levels),
+            amount(step["in_flight"]),
+            amount(step["new"]),
+            "yes" if step["reliable"] else "no",
+        ]
+        for step in series["steps"]
+    ]
+    print_table(title, columns, rows)
+    print_lines(notes(series))
+
+
+def print_series(document: Mapping[str, Any]) -> None:
+    """Sums of each series over the next 7 days and the horizon, and the interval of the first step."""
+    unit = document["frequency"]
+    near = 7 if unit == "day" else 1
+    level = str(document["levels"][0])
+    columns = [
+        "segment", "stage", f"next {unit}", f"{level}% of it", f"next {near} {unit}s",
+        f"next {document['horizon']} {unit}s", "reliable until", "model",
+    ]  # fmt: skip
+    rows = []
+    for series in document["forecasts"]:
+        steps = series["steps"]
+        means = [step["mean"] for step in steps]
+        rows.append(
+            [
+                series["segment"],
+                series["stage"],
+                amount(means[0] if means else None),
+                interval(steps[0]["intervals"][level]) if steps else "",
+                amount(sum(means[:near]) if len(means) >= near else None),
+                amount(sum(means) if len(means) == document["horizon"] else None),
+                f"step {series['reliable_until']}" if series["reliable_until"] else "nowhere",
+                series["model"],
+            ]
+        )
+    print_table("Forecast", columns, rows)
+    noted: dict[str, list[str]] = {}
+    for series in document["forecasts"]:
+        for note in notes(series):
+            noted.setdefault(note, []).append(f"{series['stage']} of {series['segment']}")
+    print_lines(f"{names[0] if len(names) == 1 else f'{len(names)} series'}: {note}" for note, names in noted.items())
+
+
+def print_scorecard(scores: Iterable[Mapping[str, Any]], *, segment: str = "total") -> None:
+    """Backtest accuracy of one segment by stage and steps."""
+    columns = ["stage", "steps", "wMAPE", "bias", "skill", "80% held", "95% held", "samples"]
+    rows = [
+        [
+            score["stage"],
+            f"{score['steps']}",
+            percent(score["wmape"]),
+            percent(score["bias"], sign=True),
+            "" if score["skill"] is None else f"{score['skill']:+.2f}",
+            percent(score["coverage80"]),
+            percent(score["coverage95"]),
+            str(score["n"]),
+        ]
+        for score in scores
+        if score["segment"] == segment
+    ]
+    print_table(f"Scorecard of {segment}: rolling-origin backtest, skill against seasonal naive", columns, rows)
+
+
+def notes(series: Mapping[str, Any]) -> list[str]:
+    """What a person must know of a series beside its figures."""
+    found = []
+    if series["fallback_reason"]:
+        found.append(f"answered by a fallback: {series['fallback_reason']}")
+    if series["refused"]:
+        found.append(series["refused"])
+    return [*found, *series["repairs"]]
+
+
+def amount(value: float | None) -> str:
+    """A count as people read it: one decimal when it is small."""
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if value >= 100 else f"{value:,.1f}"
+
+
+def interval(bounds: Iterable[float]) -> str:
+    """`3.0 … 9.5`."""
+    return " … ".join(amount(bound) for bound in bounds)
+
+
+def percent(value: float | None, *, sign: bool = False) -> str:
+    """A share in percent, empty when unknown."""
+    if value is None:
+        return ""
+    return f"{value:+.0%}" if sign else f"{value:.0%}"

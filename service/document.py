@@ -1,0 +1,265 @@
+"""The forecast as people and programs get it: the one place where routes and command line shape an answer."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from models.errors import HorizonError, NearcastError
+from models.forecast import LEVELS, QUANTILES, Forecast, quantiles_of_level
+from models.funnel import DEFAULT_HORIZON, TOTAL, Funnel
+
+if TYPE_CHECKING:
+    from service.serving import Served
+    from service.store.runs import Run
+
+DEFAULT_LEVELS = (80, 95)
+LISTED = 20
+"""How many names a sentence lists."""
+
+
+class SeriesNotFoundError(NearcastError):
+    """A stage or segment that the version does not have; `members` lists those it has."""
+
+    slug = "series-not-found"
+
+    def __init__(self, detail: str, *, stages: tuple[str, ...], segments: tuple[str, ...]) -> None:
+        super().__init__(detail)
+        self.members: dict[str, Any] = {"stages": list(stages), "segments": list(segments)}
+
+
+class FarHorizonError(HorizonError):
+    """A horizon past what is served; `members` hold what is, and how the measured error grows by step."""
+
+    def __init__(self, detail: str, *, longest: int, growth: list[dict[str, Any]]) -> None:
+        super().__init__(detail)
+        self.members: dict[str, Any] = {"longest_horizon": longest, "error_growth": growth}
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What of a version is asked for; empty means all, no horizon the funnel's default."""
+
+    stages: tuple[str, ...] = ()
+    segments: tuple[str, ...] = ()
+    horizon: int | None = None
+    levels: tuple[int, ...] = DEFAULT_LEVELS
+
+
+def levels_from_text(text: str) -> tuple[int, ...]:
+    """Levels from `80,95`, in the order given, each once.
+
+    Raises HorizonError for what is not one of `models.forecast.LEVELS`.
+    """
+    levels = []
+    for part in text.split(","):
+        stripped = part.strip()
+        if not (stripped.isascii() and stripped.isdigit() and len(stripped) < 4):
+            raise HorizonError(f"level must be percents such as 80,95; choose from {list(LEVELS)}")
+        quantiles_of_level(int(stripped))
+        levels.append(int(stripped))
+    return tuple(dict.fromkeys(levels))
+
+
+def select(served: Served, selection: Selection) -> tuple[list[Forecast], int]:
+    """The forecasts asked for, total first and stages in the funnel's order, and the horizon.
+
+    Raises
+    ------
+    SeriesNotFoundError
+        For an unknown stage or segment.
+    FarHorizonError
+        For a horizon past the published one.
+    """
+    forecasts = list(served.forecasts.values())
+    stages = tuple(dict.fromkeys(forecast.stage for forecast in forecasts))
+    segments = tuple(dict.fromkeys(forecast.segment for forecast in forecasts))
+    for kind, wanted, known in (("stage", selection.stages, stages), ("segment", selection.segments, segments)):
+        if unknown := [name for name in wanted if name not in known]:
+            detail = f"no {kind} {shown(unknown)} is forecast; there are {shown(known)}"
+            raise SeriesNotFoundError(detail, stages=stages, segments=segments)
+    chosen = [
+        forecast
+        for forecast in forecasts
+        if (not selection.stages or forecast.stage in selection.stages)
+        and (not selection.segments or forecast.segment in selection.segments)
+    ]
+    return chosen, checked_horizon(served, selection.horizon)
+
+
+def checked_horizon(served: Served, horizon: int | None) -> int:
+    """The horizon to answer with; FarHorizonError past what the version holds, HorizonError below 1."""
+    published = max((forecast.horizon for forecast in served.forecasts.values()), default=0)
+    longest = min(published, served.funnel.horizon_limit)
+    if horizon is None:
+        return min(DEFAULT_HORIZON[served.funnel.frequency], longest)
+    if horizon < 1:
+        raise HorizonError(f"horizon must be at least 1 step; up to {longest} are served")
+    if horizon > longest:
+        raise far_horizon(served, horizon, longest)
+    return horizon
+
+
+def far_horizon(served: Served, horizon: int, longest: int) -> FarHorizonError:
+    """The refusal of a far horizon, with the reason in measured figures."""
+    unit = served.funnel.frequency
+    growth = error_growth(served.scorecard)
+    detail = f"a horizon of {horizon} {unit}s is not served; up to {longest} {unit}s are"
+    bottom = served.funnel.stages[-1]
+    rows = [row for row in growth if row["stage"] == bottom and row["wmape"] is not None]
+    if len(rows) > 1:
+        first, last = rows[0], rows[-1]
+        detail += (
+            f": the measured error of {bottom} grows from {first['wmape']:.0%} at steps {first['steps']} "
+            f"to {last['wmape']:.0%} at steps {last['steps']}"
+        )
+    return FarHorizonError(detail, longest=longest, growth=growth)
+
+
+def error_growth(scorecard: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Measured error by stage and steps, of the total; null where nothing could be measured."""
+    return [
+        {
+            "stage": score["stage"],
+            "steps": score["steps"],
+            **{name: number(score.get(name)) for name in ("wmape", "wql", "skill")},
+        }
+        for score in scorecard
+        if score["segment"] == TOTAL
+    ]
+
+
+def forecast_document(served: Served, selection: Selection, *, stale: bool = False) -> dict[str, Any]:
+    """The JSON answer of `GET /v1/funnels/{funnel}/forecast` and of `nearcast forecast --json`."""
+    chosen, horizon = select(served, selection)
+    return {
+        "funnel": served.name,
+        "version": served.version,
+        "cutoff": served.cutoff.isoformat(),
+        "published_at": served.published_at.isoformat(),
+        "stale": stale,
+        "frequency": served.funnel.frequency,
+        "horizon": horizon,
+        "levels": list(selection.levels),
+        "forecasts": [
+            series_document(forecast, horizon=horizon, levels=selection.levels, funnel=served.funnel)
+            for forecast in chosen
+        ],
+    }
+
+
+def series_document(forecast: Forecast, *, horizon: int, levels: tuple[int, ...], funnel: Funnel) -> dict[str, Any]:
+    """One series of the answer."""
+    last = min(horizon, forecast.horizon)
+    refused = None
+    if funnel.gate == "refuse" and forecast.reliable_until < last:
+        refused = (
+            f"steps {forecast.reliable_until + 1} to {last} are left out: "
+            "there the backtest does not beat a seasonal naive forecast"
+        )
+        last = forecast.reliable_until
+    return {
+        "segment": forecast.segment,
+        "stage": forecast.stage,
+        "model": forecast.model,
+        "reliable_until": forecast.reliable_until,
+        "fallback_reason": forecast.fallback_reason,
+        "refused": refused,
+        "coverage": {
+            str(level): {"measured": number(coverage.measured), "samples": coverage.samples}
+            for level, coverage in sorted(forecast.coverage.items())
+        },
+        "repairs": list(forecast.repairs),
+        "steps": step_documents(forecast, last=last, levels=levels),
+    }
+
+
+def step_documents(forecast: Forecast, *, last: int, levels: tuple[int, ...]) -> list[dict[str, Any]]:
+    """Steps 1..last of one series."""
+    names = [f"{quantile:g}" for quantile in QUANTILES]
+    columns = {str(level): [QUANTILES.index(bound) for bound in quantiles_of_level(level)] for level in levels}
+    mean, rows = forecast.mean.tolist(), forecast.quantiles.tolist()
+    in_flight = forecast.in_flight.tolist() if forecast.in_flight is not None else [None] * len(mean)
+    new = forecast.new.tolist() if forecast.new is not None else [None] * len(mean)
+    return [
+        {
+            "step": index + 1,
+            "date": day.isoformat(),
+            "mean": mean[index],
+            "reliable": index < forecast.reliable_until,
+            "in_flight": in_flight[index],
+            "new": new[index],
+            "quantiles": dict(zip(names, rows[index], strict=True)),
+            "intervals": {level: [rows[index][low], rows[index][high]] for level, (low, high) in columns.items()},
+        }
+        for index, day in enumerate(forecast.dates[:last])
+    ]
+
+
+def csv_from_document(document: Mapping[str, Any]) -> str:
+    """The same answer as CSV, one row per segment, stage and step; empty where JSON has null."""
+    levels = [str(level) for level in document["levels"]]
+    names = [f"{quantile:g}" for quantile in QUANTILES]
+    bounds = [f"{side}_{level}" for level in levels for side in ("lower", "upper")]
+    head = ["cutoff", "segment", "stage", "step", "date", "mean", *(f"q{name}" for name in names), *bounds]
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow([*head, "in_flight", "new", "reliable", "model", "version", "stale"])
+    for series in document["forecasts"]:
+        for step in series["steps"]:
+            row = [document["cutoff"], series["segment"], series["stage"], step["step"], step["date"], step["mean"]]
+            row += [step["quantiles"][name] for name in names]
+            row += [bound for level in levels for bound in step["intervals"][level]]
+            row += [step["in_flight"], step["new"], str(step["reliable"]).lower(), series["model"]]
+            writer.writerow([*row, document["version"], str(document["stale"]).lower()])
+    return text.getvalue()
+
+
+def number(value: Any) -> float | None:
+    """A finite number, or None: JSON has no NaN."""
+    return float(value) if value is not None and math.isfinite(value) else None
+
+
+def scorecard_document(served: Served, *, stale: bool) -> dict[str, Any]:
+    """The JSON answer of `GET /v1/funnels/{funnel}/scorecard`."""
+    return {
+        "funnel": served.name,
+        "version": served.version,
+        "published_at": served.published_at.isoformat(),
+        "stale": stale,
+        "scores": list(served.scorecard),
+    }
+
+
+def document_from_run(run: Run) -> dict[str, Any]:
+    """A run as JSON."""
+    return {
+        "run": run.id,
+        "funnel": run.funnel,
+        "status": run.status,
+        "reason": run.reason,
+        "phases": [{"name": phase.name, "seconds": phase.seconds} for phase in run.phases],
+        "counts": run.counts,
+        "published": run.version_id is not None,
+        "created_at": run.created_at,
+        "started_at": run.started_at,
+        "finished_at": run.finished_at,
+        "heartbeat_at": run.heartbeat_at,
+    }
+
+
+def json_numbers(record: Any) -> dict[str, Any]:
+    """A flat dataclass as JSON: what is not a finite number is null."""
+    values = {field.name: getattr(record, field.name) for field in fields(record)}
+    return {name: number(value) if isinstance(value, float) else value for name, value in values.items()}
+
+
+def shown(names: Iterable[str]) -> str:
+    """Names for a sentence, the first LISTED of them."""
+    listed = list(names)
+    text = ", ".join(repr(name) for name in listed[:LISTED])
+    return text if len(listed) <= LISTED else f"{text} and {len(listed) - LISTED} more"

@@ -1,0 +1,337 @@
+"""The retrain job: read, clean, fit, and publish in one transaction; or leave everything as it was, and say why."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from sqlalchemy.engine import Connection
+
+from models.errors import NearcastError
+from models.records import Counts, Events
+from service.store.database import Database
+from service.store.errors import StoreError
+from service.store.funnels import FunnelRecord, get_funnel, lock_funnel
+from service.store.observations import read_counts, read_events
+from service.store.runs import Phase, fail_silent_runs, finish_run, get_run, queue_run, report_run, start_run
+from service.store.uploads import changed_since, fresh_until, watermark
+from service.store.versions import Draft, Version, get_version, publish_version
+from service.workers import Workers, make_mapper
+
+if TYPE_CHECKING:
+    from models.calendar import Calendar
+    from models.engine import Fitted
+    from models.history import History
+    from models.repairs import Repair
+
+logger = logging.getLogger(__name__)
+
+HEARTBEAT = 5.0
+"""Seconds between two signs of life of a running job."""
+
+Progress = Callable[[str, int, int], None]
+"""Called with the phase, how many of its parts are done, and how many there are."""
+
+
+class RunEndedError(NearcastError):
+    """The run is not there to be run: it has been ended, or taken, by another."""
+
+    slug = "run-ended"
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """How a run ended; `version` is None when there was nothing new."""
+
+    run_id: int
+    status: Literal["succeeded"]
+    reason: str
+    version: Version | None
+    phases: tuple[Phase, ...]
+    counts: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Basis:
+    """What a retrain starts from, read in one snapshot; `events` is None when there is nothing new to read for."""
+
+    record: FunnelRecord
+    active: Version | None
+    watermark: int
+    changed: int
+    fresh_until: int | None
+    calendar: Calendar
+    events: Events | None
+    counts: Counts | None
+
+
+def retrain(
+    database: Database,
+    funnel_name: str,
+    *,
+    now: datetime,
+    workers: Workers = "inline",
+    processes: int | None = None,
+    run_id: int | None = None,
+    progress: Progress | None = None,
+) -> RunResult:
+    """Retrain a funnel on all that has been recorded, and serve the result.
+
+    Parameters
+    ----------
+    now
+        The present instant, with a zone.
+    workers, processes
+        Where series are fitted, see `service.workers.make_mapper`.
+    run_id
+        A queued run to carry out; None: a new one.
+
+    Raises
+    ------
+    NearcastError
+        FunnelNotFoundError, HistoryError, StoreError, ...; the run is marked failed with the reason, and
+        what was served goes on being served. So it is for any other exception.
+    """
+    with database.write() as connection:
+        record = get_funnel(connection, funnel_name)
+        fail_silent_runs(connection, now=now)
+        run_id = run_id or queue_run(connection, record.id, now=now).id
+        if get_run(connection, run_id).funnel_id != record.id or not start_run(connection, run_id, now=now):
+            raise RunEndedError(f"run {run_id} is not a queued run of {funnel_name!r}")
+    job = Job(database, run_id, now=now, progress=progress or ignore_progress)
+    try:
+        with job:
+            return job.carry_out(record.name, workers=workers, processes=processes)
+    except BaseException as error:
+        with suppress(StoreError):  # the store may be what failed; silence marks the run later
+            job.fail(error)
+        raise
+
+
+class Job:
+    """One run under way: its phases, its signs of life, and its one publishing transaction."""
+
+    def __init__(self, database: Database, run_id: int, *, now: datetime, progress: Progress) -> None:
+        self._database = database
+        self._run_id = run_id
+        self._began, self._clock = now, time.monotonic()
+        self._progress = progress
+        self._finished: list[Phase] = []
+        self._open: tuple[str, float] | None = None
+        self._counts: dict[str, int] = {}
+        self._ended = threading.Event()
+        self._pulse = threading.Thread(target=self._beat, name=f"run-{run_id}", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._pulse.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._pulse.join()
+
+    def carry_out(self, name: str, *, workers: Workers, processes: int | None) -> RunResult:
+        """Read, clean, fit, publish."""
+        with self._phase("read"), self._database.read() as connection:
+            basis = read_basis(connection, name)
+        if basis.events is None and basis.counts is None and basis.active is not None:
+            return self._nothing_new(f"nothing new since version {basis.active.number}")
+        with self._phase("clean"):
+            history, repairs = clean_history(basis)
+        reason = reason_to_publish(basis, history.cutoff)
+        if reason is None:
+            assert basis.active is not None
+            return self._nothing_new(f"nothing new since version {basis.active.number}")
+        with self._phase("fit"):
+            fitted = self._fit(basis, history, workers=workers, processes=processes)
+        with self._phase("publish"):
+            draft = make_draft(basis, history, fitted, repairs, reason=reason)
+            return self._publish(basis, draft, fitted)
+
+    def fail(self, error: BaseException) -> None:
+        """Mark the run failed, with the reason."""
+        reason = str(error) if isinstance(error, NearcastError) else f"{type(error).__name__}: {error}"
+        with self._database.write() as connection:
+            finish_run(connection, self._run_id, status="failed", reason=reason, now=self._now(), phases=self._phases())
+
+    def _fit(self, basis: Basis, history: History, *, workers: Workers, processes: int | None) -> Fitted:
+        from models import engine  # noqa: PLC0415 - loads the numeric libraries
+
+        def report(done: int, total: int) -> None:
+            self._progress("fit", done, total)
+
+        with make_mapper(workers, processes=processes, progress=report) as mapper:
+            horizon = basis.record.funnel.horizon_limit
+            return engine.fit(history, calendar=basis.calendar, horizon=horizon, mapper=mapper)
+
+    def _publish(self, basis: Basis, draft: Draft, fitted: Fitted) -> RunResult:
+        """Version, forecasts, states, what is served and the end of the run: all in one transaction, or none."""
+        self._counts = {
+            "series": len(fitted.forecasts),
+            "fallbacks": sum(forecast.fallback_reason is not None for forecast in fitted.forecasts),
+            "changed_rows": basis.changed,
+        }
+        with self._database.write() as connection:
+            lock_funnel(connection, basis.record.id)
+            other = published_meanwhile(connection, basis, draft)
+            if other is None:
+                version: Version | None = publish_version(
+                    connection, basis.record.id, draft, made=fitted.forecasts, state=fitted.state, now=self._now()
+                )
+                reason = draft.reason
+            else:
+                version, reason = None, f"nothing new: another run published version {other.number} meanwhile"
+            self._finish(connection, reason, version)
+        return self._result(reason, version)
+
+    def _nothing_new(self, reason: str) -> RunResult:
+        with self._database.write() as connection:
+            self._finish(connection, reason, None)
+        return self._result(reason, None)
+
+    def _finish(self, connection: Connection, reason: str, version: Version | None) -> None:
+        ended = finish_run(
+            connection,
+            self._run_id,
+            status="succeeded",
+            reason=reason,
+            now=self._now(),
+            phases=self._phases(),
+            counts=self._counts,
+            version_id=version.id if version else None,
+        )
+        if not ended:  # taken for dead, say after a long suspension: another run may have started since
+            raise RunEndedError(f"run {self._run_id} was ended by another process; it publishes nothing")
+
+    def _result(self, reason: str, version: Version | None) -> RunResult:
+        return RunResult(self._run_id, "succeeded", reason, version, tuple(self._phases()), self._counts)
+
+    @contextmanager
+    def _phase(self, name: str) -> Iterator[None]:
+        self._progress(name, 0, 1)
+        self._open = (name, time.monotonic())
+        yield
+        self._finished, self._open = self._phases(), None
+        self._progress(name, 1, 1)
+
+    def _phases(self) -> list[Phase]:
+        """The phases so far; the last one is where a run failed."""
+        if self._open is None:
+            return self._finished
+        name, began = self._open
+        return [*self._finished, Phase(name, time.monotonic() - began)]
+
+    def _now(self) -> datetime:
+        return self._began + timedelta(seconds=time.monotonic() - self._clock)
+
+    def _beat(self) -> None:
+        while not self._ended.wait(HEARTBEAT):
+            try:
+                with self._database.write() as connection:
+                    report_run(connection, self._run_id, now=self._now(), phases=self._phases())
+            except StoreError as error:
+                logger.warning("run %s cannot report: %s", self._run_id, error)
+
+
+def read_basis(connection: Connection, name: str) -> Basis:
+    """What there is to train on; rows are read only when they may lead to a new version."""
+    from models.calendar import make_calendar  # noqa: PLC0415 - loads the holidays
+
+    record = get_funnel(connection, name)
+    active = None if record.active_version_id is None else get_version(connection, record.active_version_id)
+    last = watermark(connection, record.id)
+    calendar = make_calendar(record.funnel)
+    same = active is not None and (active.funnel, active.calendar) == (record.funnel, calendar.version)
+    unread = same and active is not None and active.watermark == last
+    events = None if unread else read_events(connection, record.id)
+    counts = None if unread else read_counts(connection, record.id)
+    return Basis(
+        record=record,
+        active=active,
+        watermark=last,
+        changed=changed_since(connection, record.id, 0 if active is None else active.watermark),
+        fresh_until=fresh_until(connection, record.id),
+        calendar=calendar,
+        events=events,
+        counts=counts,
+    )
+
+
+def clean_history(basis: Basis) -> tuple[History, tuple[Repair, ...]]:
+    """The history up to the last complete day, cleaned as it is in a backtest.
+
+    Raises HistoryError when there is none.
+    """
+    from models.cleaning import clean  # noqa: PLC0415 - loads the numeric libraries
+    from models.freshness import last_complete_day  # noqa: PLC0415
+    from models.history import make_history  # noqa: PLC0415
+
+    funnel = basis.record.funnel
+    events = basis.events if basis.events is not None and len(basis.events) else None
+    counts = basis.counts if basis.counts is not None and len(basis.counts) else None
+    cutoff = last_complete_day(events, counts, funnel, fresh_until=basis.fresh_until)
+    history = make_history(funnel, events=events, counts=counts, cutoff=cutoff)
+    return clean(history, calendar=basis.calendar)
+
+
+def reason_to_publish(basis: Basis, cutoff: date) -> str | None:
+    """Why a new version is worth making; None when it would say what the active one says."""
+    active = basis.active
+    if active is None:
+        return "the first version"
+    if basis.changed:
+        return f"{basis.changed} rows changed in uploads {active.watermark + 1} to {basis.watermark}"
+    if active.funnel != basis.record.funnel:
+        return "the declaration of the funnel changed"
+    if active.calendar != basis.calendar.version:
+        return f"the calendar changed to {basis.calendar.version}"
+    if cutoff != active.cutoff:
+        return f"the data are now complete up to {cutoff}"
+    return None
+
+
+def make_draft(basis: Basis, history: History, fitted: Fitted, repairs: Sequence[Repair], *, reason: str) -> Draft:
+    """The version as it will be published."""
+    quality: dict[str, Any] = {
+        "repairs": [asdict(repair) for repair in repairs],
+        "fallbacks": [
+            {"segment": forecast.segment, "stage": forecast.stage, "reason": forecast.fallback_reason}
+            for forecast in fitted.forecasts
+            if forecast.fallback_reason is not None
+        ],
+        "first_day": history.start,
+        "cutoff": history.cutoff,
+        "events": 0 if basis.events is None else len(basis.events),
+        "counts": 0 if basis.counts is None else len(basis.counts),
+    }
+    return Draft(
+        funnel=basis.record.funnel,
+        cutoff=history.cutoff,
+        watermark=basis.watermark,
+        horizon=max(forecast.horizon for forecast in fitted.forecasts),
+        model=", ".join(sorted({forecast.model for forecast in fitted.forecasts})),
+        calendar=basis.calendar.version,
+        reason=reason,
+        scorecard=[asdict(score) for score in fitted.scorecard],
+        quality=quality,
+    )
+
+
+def published_meanwhile(connection: Connection, basis: Basis, draft: Draft) -> Version | None:
+    """The version another run has published since, if it knows at least as much as this one."""
+    record = get_funnel(connection, basis.record.name)
+    if record.active_version_id in (None, basis.record.active_version_id):
+        return None
+    assert record.active_version_id is not None
+    other = get_version(connection, record.active_version_id)
+    return other if other.watermark >= draft.watermark and other.funnel == draft.funnel else None
+
+
+def ignore_progress(_phase: str, _done: int, _total: int) -> None:
+    """Nobody watches."""

@@ -1,0 +1,114 @@
+"""Published forecasts, and how far they can be trusted."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Depends, Header, Query, Response
+
+from service.document import Selection, csv_from_document, forecast_document, levels_from_text, scorecard_document
+from service.routes.context import Context, Resources
+from service.routes.negotiation import accepted_type, etag_matches, make_etag
+from service.schemas import ForecastDocument, FunnelName, QualityDocument, ScorecardDocument, problem_responses
+from service.serving import Served
+from service.store.errors import VersionNotFoundError
+from service.store.funnels import get_funnel
+from service.store.uploads import list_uploads
+from service.texts import instant_from_text
+
+MEDIA_TYPES = ("application/json", "text/csv")
+LISTED_UPLOADS = 50
+
+router = APIRouter(tags=["forecasts"])
+
+
+def selection_from_query(
+    stage: Annotated[list[str] | None, Query(max_length=100, description="Stages; all when left out.")] = None,
+    segment: Annotated[list[str] | None, Query(max_length=100, description="Segments; all when left out.")] = None,
+    horizon: Annotated[int | None, Query(description="Steps; 28 days or 4 weeks when left out.")] = None,
+    level: Annotated[str, Query(max_length=40, description="Central percents, such as 80,95.")] = "80,95",
+) -> Selection:
+    """What is asked for, from the query string."""
+    return Selection(tuple(stage or ()), tuple(segment or ()), horizon, levels_from_text(level))
+
+
+@router.get(
+    "/v1/funnels/{funnel}/forecast",
+    response_model=None,
+    responses={
+        200: {"model": ForecastDocument, "description": "JSON, or CSV by Accept.", "content": {"text/csv": {}}},
+        304: {"description": "The caller has this answer already."},
+    }
+    | problem_responses(404, 406, 422, 503),
+)
+def get_forecast(
+    funnel: FunnelName,
+    context: Context,
+    selection: Annotated[Selection, Depends(selection_from_query)],
+    as_of: Annotated[str | None, Query(max_length=40, description="Instant whose knowledge is used.")] = None,
+    accept: Annotated[str | None, Header()] = None,
+    if_none_match: Annotated[str | None, Header()] = None,
+) -> Response:
+    """The published forecast, from memory; as of a past instant, from the store."""
+    kind = accepted_type(accept, MEDIA_TYPES)
+    served, stale = served_version(context, funnel, as_of)
+    etag = make_etag(served.version_id, selection, stale, kind)
+    headers = {"etag": etag, "vary": "Accept", "cache-control": "no-cache"}
+    if etag_matches(etag, if_none_match):
+        return Response(status_code=304, headers=headers)
+    document = forecast_document(served, selection, stale=stale)
+    body = orjson.dumps(document) if kind == "application/json" else csv_from_document(document).encode()
+    return Response(body, media_type=kind, headers=headers)
+
+
+@router.get(
+    "/v1/funnels/{funnel}/scorecard", response_model=ScorecardDocument, responses=problem_responses(404, 422, 503)
+)
+def get_scorecard(funnel: FunnelName, context: Context) -> dict[str, Any]:
+    """Backtest accuracy, skill and coverage by stage and steps of the served version."""
+    served, stale = served_version(context, funnel, None)
+    return scorecard_document(served, stale=stale)
+
+
+@router.get("/v1/funnels/{funnel}/quality", response_model=QualityDocument, responses=problem_responses(404, 422, 503))
+def get_quality(funnel: FunnelName, context: Context) -> dict[str, Any]:
+    """What cleaning repaired behind the served version, and what the latest uploads reported."""
+    with context.database.read() as connection:
+        uploads = list_uploads(connection, get_funnel(connection, funnel).id, limit=LISTED_UPLOADS)
+    served = context.serving.find(funnel)
+    return {
+        "funnel": funnel,
+        "version": served and served.version,
+        "published_at": served and served.published_at,
+        "quality": served and served.quality,
+        "uploads": [{"recorded_at": upload.recorded_at, **upload.report} for upload in uploads],
+    }
+
+
+def served_version(context: Resources, funnel: str, as_of: str | None) -> tuple[Served, bool]:
+    """The version to answer from, and whether it may be out of date.
+
+    Raises FunnelNotFoundError, or VersionNotFoundError when nothing had been published.
+    """
+    if as_of is not None:
+        instant = instant_from_text(as_of, field="as_of")
+        past = context.serving.as_of(funnel, instant)
+        if past is None:
+            raise VersionNotFoundError(f"nothing had been published for {funnel!r} as of {instant.isoformat()}")
+        return past, False
+    served = context.serving.find(funnel)
+    if served is None:
+        served = newly_published(context, funnel)
+    return served, context.serving.stale
+
+
+def newly_published(context: Resources, funnel: str) -> Served:
+    """The version of a funnel not in memory: published this moment, or not at all."""
+    with context.database.read() as connection:
+        get_funnel(connection, funnel)
+    context.serving.refresh()
+    served = context.serving.find(funnel)
+    if served is None:
+        raise VersionNotFoundError(f"{funnel!r} has no published forecast yet; POST /v1/funnels/{funnel}/retrain")
+    return served

@@ -1,0 +1,84 @@
+"""Retraining: start a run, look at runs and at the versions they published."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Response
+
+from service.document import document_from_run
+from service.jobs import TooManyJobsError
+from service.problems import RETRY_AFTER, ProblemError
+from service.routes.context import Context
+from service.schemas import FunnelName, RunDocument, RunList, VersionList, problem_responses
+from service.store.funnels import get_funnel
+from service.store.runs import get_run, list_runs
+from service.store.versions import Version, list_versions
+
+LARGEST_ID = 2**31 - 1
+Limit = Annotated[int, Query(ge=1, le=1000, description="Most entries.")]
+
+router = APIRouter(tags=["retraining"])
+
+
+def document_from_version(version: Version, *, active: bool) -> dict[str, Any]:
+    """A version as JSON, without its scorecard."""
+    return {
+        "version": version.number,
+        "active": active,
+        "published_at": version.created_at,
+        "cutoff": version.cutoff,
+        "horizon": version.horizon,
+        "model": version.model,
+        "reason": version.reason,
+        "watermark": version.watermark,
+    }
+
+
+@router.post(
+    "/v1/funnels/{funnel}/retrain",
+    status_code=202,
+    response_model=RunDocument,
+    responses=problem_responses(404, 422, 503),
+)
+def post_retrain(funnel: FunnelName, context: Context, response: Response) -> dict[str, Any]:
+    """Start a retrain in a process of its own; while one is going on, that one is answered."""
+    try:
+        run = context.jobs.start(funnel)
+    except TooManyJobsError as error:
+        raise ProblemError(503, "overloaded", str(error), headers={"retry-after": RETRY_AFTER}) from error
+    response.headers["location"] = f"/v1/runs/{run.id}"
+    return document_from_run(run)
+
+
+@router.get("/v1/runs", response_model=RunList, responses=problem_responses(404, 422, 503))
+def get_runs(
+    context: Context,
+    funnel: Annotated[str | None, Query(max_length=64, description="Of one funnel; all when left out.")] = None,
+    limit: Limit = 100,
+) -> dict[str, Any]:
+    """The newest runs, newest first."""
+    with context.database.read() as connection:
+        funnel_id = None if funnel is None else get_funnel(connection, funnel).id
+        runs = list_runs(connection, funnel_id=funnel_id, limit=limit)
+    return {"runs": [document_from_run(run) for run in runs]}
+
+
+@router.get("/v1/runs/{run}", response_model=RunDocument, responses=problem_responses(404, 422, 503))
+def get_one_run(run: Annotated[int, Path(ge=1, le=LARGEST_ID)], context: Context) -> dict[str, Any]:
+    """One run, with its phases and the reason it ended."""
+    with context.database.read() as connection:
+        return document_from_run(get_run(connection, run))
+
+
+@router.get("/v1/funnels/{funnel}/versions", response_model=VersionList, responses=problem_responses(404, 422, 503))
+def get_versions(funnel: FunnelName, context: Context, limit: Limit = 100) -> dict[str, Any]:
+    """Published versions, newest first; the active one is served."""
+    with context.database.read() as connection:
+        record = get_funnel(connection, funnel)
+        versions = list_versions(connection, record.id, limit=limit)
+    active = record.active_version_id
+    return {
+        "funnel": funnel,
+        "versions": [document_from_version(version, active=version.id == active) for version in versions],
+    }

@@ -1,0 +1,160 @@
+"""The univariate engine as a whole: alignment, leakage, independence of series, and calibrated intervals."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from models.combination import BUCKETS, bucket_of_steps, combine, rolling_origins
+from models.forecast import QUANTILES
+from models.univariate import forecast_series
+
+HORIZON = 28
+
+
+def week(length: int) -> np.ndarray:
+    return np.arange(length, dtype=np.int64) % 7
+
+
+def forecast(counts, *, horizon=HORIZON, season_length=7, types=None):
+    types = week(counts.shape[1] + horizon) if types is None else types
+    return forecast_series(counts, types, start_day=0, horizon=horizon, season_length=season_length)
+
+
+def test_step_one_is_the_day_after_the_cutoff_on_a_ramp():
+    counts = np.arange(1.0, 201.0)[None] + 100
+    result = forecast(counts, horizon=7)
+    assert_allclose(result.mean[0], np.arange(301.0, 308.0), rtol=0.02)
+
+
+def test_a_spike_on_one_weekday_is_forecast_on_that_weekday_only():
+    counts = np.where(week(140) == 3, 70.0, 1.0)[None]
+    result = forecast(counts, horizon=14)
+    expected = np.where(week(154)[140:] == 3, 70.0, 1.0)
+    assert_allclose(result.mean[0], expected, rtol=0.15, atol=0.6)
+
+
+def test_the_future_of_a_longer_history_does_not_change_the_forecast_at_a_cutoff():
+    generator = np.random.default_rng(0)
+    counts = generator.poisson(20, (3, 260)).astype(float)
+    other = counts.copy()
+    other[:, 200:] = 999.0
+    types = week(260 + HORIZON)
+    one = forecast_series(counts[:, :200], types[: 200 + HORIZON], start_day=5, horizon=HORIZON, season_length=7)
+    two = forecast_series(other[:, :200], types[: 200 + HORIZON], start_day=5, horizon=HORIZON, season_length=7)
+    assert one.quantiles.tobytes() == two.quantiles.tobytes()
+
+
+def test_a_series_is_forecast_alike_whatever_stands_beside_it():
+    counts = np.random.default_rng(1).poisson(8, (6, 120)).astype(float)
+    together = forecast(counts)
+    alone = [forecast(counts[i : i + 1]) for i in range(6)]
+    assert_array_equal(together.quantiles, np.concatenate([result.quantiles for result in alone]))
+    for name, state in together.states.items():
+        assert_array_equal(state, np.concatenate([result.states[name] for result in alone]))
+
+
+@pytest.mark.parametrize("mean", [2.0, 12.0, 150.0, 4000.0])
+def test_intervals_of_pure_noise_hold_what_they_promise(mean):
+    generator = np.random.default_rng(int(mean))
+    profile = np.array([1.2, 1.1, 1.0, 1.0, 0.9, 0.5, 0.3])
+    periods = 240
+    rate = mean * profile[week(periods + HORIZON)]
+    actual = generator.negative_binomial(8, 8 / (8 + rate), (60, periods + HORIZON)).astype(float)
+    result = forecast(actual[:, :periods])
+    future = actual[:, periods:, None]
+    inside80 = (future[..., 0] >= result.quantiles[..., 1]) & (future[..., 0] <= result.quantiles[..., -2])
+    inside95 = (future[..., 0] >= result.quantiles[..., 0]) & (future[..., 0] <= result.quantiles[..., -1])
+    assert 0.75 <= inside80.mean() <= 0.87
+    assert 0.91 <= inside95.mean() <= 0.99
+
+
+def test_all_zeros_are_forecast_as_zero():
+    result = forecast(np.zeros((2, 90)))
+    assert_array_equal(result.mean, 0.0)
+    assert_array_equal(result.quantiles, 0.0)
+
+
+@pytest.mark.parametrize("periods", [1, 2, 6, 7, 8, 13, 14, 15, 30])
+def test_short_histories_are_answered(periods):
+    counts = np.random.default_rng(periods).poisson(5, (3, periods)).astype(float)
+    result = forecast(counts)
+    assert np.isfinite(result.mean).all()
+    assert (np.diff(result.quantiles, axis=2) >= 0).all()
+
+
+def test_a_history_with_nothing_observed_is_answered_with_zero():
+    result = forecast(np.full((1, 40), np.nan))
+    assert_array_equal(result.mean, 0.0)
+
+
+def test_weeks_have_no_season_and_are_forecast_too():
+    counts = np.random.default_rng(3).poisson(50, (2, 60)).astype(float)
+    result = forecast(counts, horizon=13, season_length=1, types=np.zeros(73, dtype=np.int64))
+    assert_allclose(result.mean, 50, rtol=0.2)
+    assert result.quantiles.shape == (2, 13, len(QUANTILES))
+
+
+def test_an_exploding_series_stays_under_its_ceiling():
+    counts = (1.3 ** np.arange(60))[None]
+    result = forecast(counts)
+    assert (result.mean <= result.ceiling[:, None]).all()
+
+
+def test_a_gap_of_sixty_days_is_bridged():
+    counts = np.random.default_rng(4).poisson(30, (1, 240)).astype(float)
+    counts[0, 120:180] = np.nan
+    assert_allclose(forecast(counts).mean, 30, rtol=0.25)
+
+
+def test_rolling_origins_stay_where_they_are_as_history_grows():
+    assert set(rolling_origins(100, 120)[:-1]) <= set(rolling_origins(100, 150))
+    assert rolling_origins(100, 120)[-1] == 119
+    shifted = rolling_origins(110, 140) + 10
+    assert set(shifted[:-1]) <= set(rolling_origins(100, 150))
+
+
+def test_the_better_expert_gets_the_weight():
+    generator = np.random.default_rng(6)
+    counts = generator.poisson(40, 200).astype(float)
+    origins = rolling_origins(0, 200)
+    bucket = bucket_of_steps(HORIZON)
+    lengths = np.bincount(bucket).astype(float)
+    good = np.full((len(origins), HORIZON), 40.0)
+    bad = np.full((len(origins), HORIZON), 80.0)
+    combined, weights = combine(np.stack([good, bad]), counts, origins, bucket, lengths)
+    assert (weights[:, 0] > 0.9).all()
+    assert_allclose(weights.sum(axis=1), 1.0)
+    assert_allclose(combined[-1], 40.0, rtol=0.1)
+
+
+def test_two_experts_that_err_on_either_side_are_balanced():
+    generator = np.random.default_rng(7)
+    counts = generator.poisson(50, 300).astype(float)
+    origins = rolling_origins(0, 300)
+    bucket = bucket_of_steps(HORIZON)
+    lengths = np.bincount(bucket).astype(float)
+    low = np.full((len(origins), HORIZON), 40.0)
+    high = np.full((len(origins), HORIZON), 60.0)
+    combined, _ = combine(np.stack([low, high]), counts, origins, bucket, lengths)
+    assert_allclose(combined[-1], 50.0, rtol=0.05)
+
+
+def test_an_origin_is_combined_by_weights_known_there():
+    generator = np.random.default_rng(8)
+    counts = generator.poisson(40, 200).astype(float)
+    origins = rolling_origins(0, 200)
+    bucket = bucket_of_steps(HORIZON)
+    lengths = np.bincount(bucket).astype(float)
+    forecasts = generator.uniform(20, 60, (3, len(origins), HORIZON))
+    before, _ = combine(forecasts, counts, origins, bucket, lengths)
+    changed = counts.copy()
+    changed[120:] = 500.0
+    after, _ = combine(forecasts, changed, origins, bucket, lengths)
+    early = origins <= 119
+    assert_array_equal(before[early], after[early])
+    assert not np.array_equal(before[-1], after[-1])
+
+
+def test_every_step_has_a_bucket():
+    bucket = bucket_of_steps(56)
+    assert [int((bucket == b).sum()) for b in range(len(BUCKETS))] == [last - first + 1 for first, last in BUCKETS]
