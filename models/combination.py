@@ -2,7 +2,7 @@
 
 Running sums over the targets that have arrived hold all that the weights need: discounted absolute errors and
 the Gram matrix of the experts' forecasts. The weights are the least-squares combination on the simplex, held
-near inverse-error weights, which are held near equal ones while there is little evidence: Bates and Granger,
+near inverse-error weights, which are held near the prior while there is little evidence: Bates and Granger,
 The combination of forecasts (1969); Diebold and Pauly, The use of prior information in forecast combination
 (1990), for the shrinkage.
 """
@@ -34,7 +34,7 @@ POWER = 3.0
 RIDGE = 0.2
 """Pull towards the starting weights, in units of their residual sum of squares."""
 MINIMUM_ORIGINS = 4
-"""With fewer origins a bucket takes the weights of the bucket before it (the first: equal ones)."""
+"""With fewer origins a bucket takes the weights of the bucket before it (the first: the prior)."""
 
 
 def bucket_of_steps(horizon: int) -> Days:
@@ -52,16 +52,16 @@ def rolling_origins(start_day: int, periods: int, *, most: int = 240) -> Days:
     return np.append(chosen, periods - 1).astype(np.int64)
 
 
-@kernel
-def combine(  # noqa: PLR0913, PLR0917 - positional: numba
+def combine(
     forecasts: Array,
     counts: Array,
     origins: Days,
     bucket: Days,
     lengths: Array,
-    prior: Array,
-    ridge: float,
-    half_life: float,
+    *,
+    prior: Array | None = None,
+    ridge: float = RIDGE,
+    half_life: float = HALF_LIFE,
 ) -> tuple[Array, Array]:
     """Combine the experts of one series at every origin, each with the weights known there.
 
@@ -76,7 +76,7 @@ def combine(  # noqa: PLR0913, PLR0917 - positional: numba
     bucket, lengths
         Of `bucket_of_steps`, and the number of steps in each bucket.
     prior
-        (experts,), weights without evidence, summing to 1; evidence is shrunk towards them.
+        (experts,), weights without evidence, summing to 1, towards which evidence is shrunk; None: equal ones.
     ridge
         Pull towards the starting weights, in units of their residual sum of squares.
     half_life
@@ -86,6 +86,26 @@ def combine(  # noqa: PLR0913, PLR0917 - positional: numba
     -------
     Combined forecasts (origins, horizon) and the weights at the cutoff (buckets, experts).
     """
+    weights = np.zeros((len(lengths), len(forecasts)))
+    weights[:] = 1 / len(forecasts) if prior is None else prior
+    combined = np.zeros(forecasts.shape[1:])
+    _combine(np.ascontiguousarray(forecasts), counts, origins, bucket, lengths, ridge, half_life, weights, combined)
+    return combined, weights
+
+
+@kernel
+def _combine(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for the compiler
+    forecasts: Array,
+    counts: Array,
+    origins: Days,
+    bucket: Days,
+    lengths: Array,
+    ridge: float,
+    half_life: float,
+    weights: Array,
+    combined: Array,
+) -> None:
+    """Fill `combined` and update `weights`, which come as the prior."""
     experts, many, horizon = forecasts.shape
     buckets = lengths.size
     decay = 0.5 ** (1.0 / half_life)
@@ -95,9 +115,7 @@ def combine(  # noqa: PLR0913, PLR0917 - positional: numba
     square = np.zeros(buckets)
     mass = np.zeros(buckets)
     seen = np.zeros(buckets)
-    weights = np.zeros((buckets, experts))
-    weights[:] = prior
-    combined = np.zeros((many, horizon))
+    prior = weights[0].copy()
     running, running_mass = 0.0, 0.0
     oldest, at = 0, 0
     for t in range(counts.size):
@@ -139,7 +157,6 @@ def combine(  # noqa: PLR0913, PLR0917 - positional: numba
                     value += weights[bucket[step], e] * forecasts[e, at, step]
                 combined[at, step] = value
             at += 1
-    return combined, weights
 
 
 @kernel

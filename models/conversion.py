@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from models.hazards import hazards_from_tables
 from models.kernel import kernel
-from models.spells import AGE, AGE_BINS, CARRIED, CELLS, CONVERTED, DUE, DUE_BINS, ENTERED, PARKED, bin_of_cells
+from models.spells import AGE, AGE_BINS, CARRIED, CELLS, CONVERTED, DUE, DUE_BINS, ENTERED, EXITED, PARKED, bin_of_cells
 
 Array = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -158,7 +158,9 @@ def _advance(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for t
                 waiting[clock, cell] -= number
                 if observed[t] and kind == CONVERTED:
                     converted[clock, types[t], bin_of_cell[clock, cell]] += number
-                elif observed[t]:
+            if kind == EXITED:
+                waiting[PARKED, 0] += number
+                if observed[t]:
                     exited[clock, types[t], bin_of_cell[clock, cell]] += number
         while at < origins.size and origins[at] == t:
             _forecast(
@@ -221,20 +223,19 @@ def _forecast(  # noqa: PLR0913, PLR0917 - as above
     if entries.sum() <= 0.0:
         share[AGE, 0] = 1.0
     here = waiting.copy()
-    back = 0.0
     for h in range(out.size):
         kind = types[h]
         _move_on(here, sizes)
-        here[PARKED, 0] = back
         here[AGE] += inflow[h] * share[AGE]
         here[DUE] += inflow[h] * share[DUE]
-        total, back = 0.0, 0.0
+        total, gone = 0.0, 0.0
         for clock in range(sizes.size):
             if used[clock]:
                 for cell in range(sizes[clock]):
                     done = here[clock, cell] * convert[clock, kind, cell]
-                    gone = here[clock, cell] * leave[clock, kind, cell]
-                    here[clock, cell] -= done + gone
+                    parked = here[clock, cell] * leave[clock, kind, cell]
+                    here[clock, cell] -= done + parked
                     total += done
-                    back += gone
+                    gone += parked
+        here[PARKED, 0] += gone
         out[h] = total

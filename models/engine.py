@@ -13,19 +13,21 @@ import numpy.typing as npt
 
 from models.baseline import seasonal_naive, weekday_mean
 from models.calendar import Calendar, number_from_day
-from models.forecast import STEP_DAYS, Forecast
+from models.cascade import Panel, forecast_funnels, until
+from models.forecast import QUANTILES, STEP_DAYS, Forecast
 from models.funnel import SEASON_LENGTH
 from models.history import History
 from models.metrics import seasonal_scale
 from models.skill import Evidence, Score, coverage_from_scores, reliable_until, scores_from_evidence
-from models.univariate import SeriesForecasts, forecast_series
+from models.spells import moves_of_history
+from models.univariate import SeriesForecasts
 
 Array = npt.NDArray[np.float64]
 Mapper = Callable[[Callable[[Any], Any], Sequence[Any]], list[Any]]
 """Applies a function to blocks, in order: in threads, processes or on other machines."""
 
 BLOCK = 256
-"""Series per block of work."""
+"""Series per block of work, as far as whole funnels make it up."""
 SCORED_CUTOFFS = 12
 """Past cutoffs at which a fit is scored."""
 SCORED_GAP = 15
@@ -34,7 +36,7 @@ LEAST_SCORED = 28
 """Periods of history before the first scored cutoff."""
 LEAST_FITTED = 14
 """With fewer periods the weekday mean answers."""
-MODEL = "combination"
+UNIVARIATE, CASCADED = "univariate", "cascade+univariate"
 FALLBACK = "weekday_mean"
 
 
@@ -52,17 +54,19 @@ class Fitted:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Block:
-    """Series that are worked on together; plain arrays, so that it can travel.
+    """Funnels that are worked on together; plain arrays, so that it can travel.
 
-    counts (n, periods); day_types (periods + horizon,); cutoffs: periods up to each scored cutoff, exclusive.
+    cutoffs: periods up to each scored cutoff, exclusive.
     """
 
-    counts: Array
-    day_types: npt.NDArray[np.int64]
-    start_day: int
+    panel: Panel
     horizon: int
-    season_length: int
     cutoffs: tuple[int, ...]
+
+    @property
+    def counts(self) -> Array:
+        """(n, periods), one row per series."""
+        return self.panel.counts.reshape(-1, self.panel.periods)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,15 +100,9 @@ def fit(
     mapper
         Where blocks are computed; None: in threads of this process. The result does not depend on it.
     """
-    season_length = SEASON_LENGTH[history.frequency]
-    counts = history.matrix
     day_types = calendar.day_types(history.start, history.periods + horizon).astype(np.int64)
     cutoffs = past_cutoffs(history.periods, most=scored_cutoffs)
-    start_day = number_from_day(history.start) // STEP_DAYS[history.frequency]
-    blocks = [
-        Block(counts[first : first + BLOCK], day_types, start_day, horizon, season_length, cutoffs)
-        for first in range(0, len(counts), BLOCK)
-    ]
+    blocks = [Block(panel, horizon, cutoffs) for panel in _panels(history, day_types)]
     results = (mapper or in_threads)(fit_block, blocks)
     forecasts: list[Forecast] = []
     scorecard: list[Score] = []
@@ -119,6 +117,24 @@ def fit(
     return Fitted(tuple(forecasts), tuple(scorecard), state)
 
 
+def _panels(history: History, day_types: npt.NDArray[np.int64]) -> list[Panel]:
+    """The total and the segments, cut into panels of about BLOCK series."""
+    counts = history.matrix.reshape(-1, len(history.stages), history.periods)
+    moves = moves_of_history(history)
+    start_day = number_from_day(history.start) // STEP_DAYS[history.frequency]
+    size = max(1, BLOCK // len(history.stages))
+    return [
+        Panel(
+            counts[first : first + size],
+            moves[first : first + size],
+            day_types,
+            start_day,
+            SEASON_LENGTH[history.frequency],
+        )
+        for first in range(0, len(counts), size)
+    ]
+
+
 def past_cutoffs(periods: int, *, most: int) -> tuple[int, ...]:
     """Lengths of history at which a fit is scored, ascending; each leaves at least a week of actuals."""
     lengths = range(periods - 8, LEAST_SCORED - 1, -SCORED_GAP)
@@ -127,29 +143,25 @@ def past_cutoffs(periods: int, *, most: int) -> tuple[int, ...]:
 
 def fit_block(block: Block) -> BlockResult:
     """Forecast a block at its cutoff and at the scored ones, each from what was known there."""
-    n, shape = len(block.counts), (len(block.cutoffs), len(block.counts), block.horizon)
-    past = [_fit_counts(block, block.counts[:, :length]) for length in block.cutoffs]
+    counts, season_length = block.counts, block.panel.season_length
+    shape = (len(block.cutoffs), len(counts), block.horizon)
+    past = [_fit_until(block, length) for length in block.cutoffs]
     naive = [
-        seasonal_naive(block.counts[:, :length], horizon=block.horizon, season_length=block.season_length)[1]
+        seasonal_naive(counts[:, :length], horizon=block.horizon, season_length=season_length)[1]
         for length in block.cutoffs
     ]
-    columns = () if n == 0 else (seasonal_naive(block.counts[:1], horizon=1, season_length=1)[1].shape[-1],)
+    columns = (len(QUANTILES),)
     return BlockResult(
-        now=_fit_counts(block, block.counts),
+        now=forecast_funnels(block.panel, horizon=block.horizon),
         past_mean=np.array([forecasts.mean for forecasts in past]).reshape(shape),
         past_quantiles=np.array([forecasts.quantiles for forecasts in past]).reshape(shape + columns),
         past_naive=np.array(naive).reshape(shape + columns),
     )
 
 
-def _fit_counts(block: Block, counts: Array) -> SeriesForecasts:
-    return forecast_series(
-        counts,
-        block.day_types[: counts.shape[1] + block.horizon],
-        start_day=block.start_day,
-        horizon=block.horizon,
-        season_length=block.season_length,
-    )
+def _fit_until(block: Block, length: int) -> SeriesForecasts:
+    known = until(block.panel, periods=length, day_types=block.panel.day_types[: length + block.horizon])
+    return forecast_funnels(known, horizon=block.horizon)
 
 
 def in_threads(function: Callable[[Any], Any], blocks: Sequence[Any]) -> list[Any]:
@@ -171,7 +183,7 @@ def _evidence(segment: str, stage: str, block: Block, result: BlockResult, row: 
         quantiles=result.past_quantiles[:, row],
         naive=result.past_naive[:, row],
         actual=np.array(actual).reshape(-1, block.horizon),
-        scale=seasonal_scale(counts, season_length=block.season_length),
+        scale=seasonal_scale(counts, season_length=block.panel.season_length),
     )
 
 
@@ -187,18 +199,21 @@ def _forecast(
     """The forecast of one series; the weekday mean where the combination cannot answer, and why."""
     reason = _why_not_fitted(block.counts[row], fitted, row)
     mean, quantiles = fitted.mean[row], fitted.quantiles[row]
+    in_flight = None if reason else fitted.in_flight[row].copy()
     if reason is not None:
         means, spread = weekday_mean(
-            block.counts[row : row + 1], horizon=block.horizon, season_length=block.season_length
+            block.counts[row : row + 1], horizon=block.horizon, season_length=block.panel.season_length
         )
         mean, quantiles = means[0], spread[0]
     return Forecast(
         segment=segment,
         stage=stage,
         cutoff=history.cutoff,
-        model=MODEL if reason is None else FALLBACK,
+        model=FALLBACK if reason else CASCADED if fitted.cascaded[row] else UNIVARIATE,
         mean=mean.copy(),
         quantiles=quantiles.copy(),
+        in_flight=in_flight,
+        new=None if in_flight is None else mean - in_flight,
         reliable_until=0 if reason is not None else reliable_until(scores),
         frequency=history.frequency,
         ceiling=float(fitted.ceiling[row]),

@@ -107,6 +107,24 @@ def advance(
     return state, forecasts
 
 
+def forecast(state: LagState, day_types: Ints, inflow: Array) -> Array:
+    """Expected counts of the stage after in the periods after the last, (horizon,); linear in the inflow and the past.
+
+    `day_types` and `inflow` are (horizon,).
+    """
+    out = np.zeros(len(inflow))
+    _forecast(
+        state.smooth,
+        state.window,
+        _scaled_weights(state.gram, state.cross, state.expected, state.actual),
+        _factors(state.total, state.days),
+        np.ascontiguousarray(day_types, dtype=np.int64),
+        np.ascontiguousarray(inflow),
+        out,
+    )
+    return out
+
+
 @kernel
 def _advance(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for the compiler
     gram: Array,
@@ -151,9 +169,8 @@ def _advance(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for t
                     gram[i, j] += weight * features[i] * features[j]
             actual[0] += after[t]
         while at < origins.size and origins[at] == t:
-            weights = _weights(gram, cross)
-            level = (actual[0] + LEVEL_WEIGHT) / ((expected * weights).sum() + LEVEL_WEIGHT)
-            _forecast(smooth, window, weights * level, _factors(total, days), types[t + 1 :], inflow[at], out[at])
+            weights = _scaled_weights(gram, cross, expected, actual)
+            _forecast(smooth, window, weights, _factors(total, days), types[t + 1 :], inflow[at], out[at])
             at += 1
 
 
@@ -194,6 +211,13 @@ def _factors(total: Array, days: Array) -> Array:
             factors[kind] = (total[kind] / mean + 0.3) / (days[kind] + 0.3)
         factors[last] = (total[last] / mean + 2.0 * factors[last - 1]) / (days[last] + 2.0)
     return np.maximum(factors, 1e-3)
+
+
+@kernel
+def _scaled_weights(gram: Array, cross: Array, expected: Array, actual: Array) -> Array:
+    """Weights of the lags times the level."""
+    weights = _weights(gram, cross)
+    return np.asarray(weights * (actual[0] + LEVEL_WEIGHT) / ((expected * weights).sum() + LEVEL_WEIGHT))
 
 
 @kernel

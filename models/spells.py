@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from models.entities import NEVER
+from models.forecast import STEP_DAYS
+from models.history import History
 
 Ints = npt.NDArray[np.int64]
 Days = npt.NDArray[np.int32]
@@ -21,7 +23,7 @@ Days = npt.NDArray[np.int32]
 AGE, DUE, PARKED = 0, 1, 2
 """Clocks."""
 ENTERED, CARRIED, CONVERTED, EXITED = 0, 1, 2, 3
-"""What a move does. CARRIED: starts waiting, but is not new at the stage (from before the first period, or parked)."""
+"""What a move does. CARRIED: waits since before the first period, so is not new. EXITED: is parked from then on."""
 LONGEST_LEAD = 365
 """A due day further away than this many periods is like none."""
 CELLS: tuple[int, int, int] = (181, LONGEST_LEAD + 46, 181)
@@ -39,6 +41,39 @@ def bin_of_cells() -> Ints:
     age = np.searchsorted(AGE_BINS, cells, side="right") - 1
     due = np.searchsorted(DUE_BINS, cells - DUE_CELL, side="right")
     return np.stack([age, due, age]).astype(np.int64)
+
+
+def moves_of_history(history: History) -> list[list[Ints | None]]:
+    """Moves of each transition of the total, then of each segment; None into or out of a stage that came as counts."""
+    stages = len(history.stages)
+    counted = [stage in history.counted for stage in history.stages]
+    rows = (1 + len(history.segments)) if history.segments else 1
+    moves: list[list[Ints | None]] = [[None] * (stages - 1) for _ in range(rows)]
+    entities = history.entities
+    if entities is None:
+        return moves
+    length = STEP_DAYS[history.frequency]
+    days, due = periods_from_days(entities.days, length=length), periods_from_days(entities.due, length=length)
+    order = np.argsort(entities.segment, kind="stable")
+    ends = np.searchsorted(entities.segment[order], np.arange(rows))
+    members = [np.arange(len(order)), *(order[ends[row - 1] : ends[row]] for row in range(1, rows))]
+    for row, chosen in enumerate(members):
+        own, dates = days[chosen], due[chosen]
+        for stage in range(stages - 1):
+            if not (counted[stage] or counted[stage + 1]):
+                moves[row][stage] = moves_from_days(
+                    own[:, stage],
+                    own[:, stage + 1],
+                    own[:, stages:],
+                    dates if history.stages[stage + 1] == history.due_stage else None,
+                    periods=history.periods,
+                )
+    return moves
+
+
+def periods_from_days(days: Days, *, length: int) -> Days:
+    """Index of the period that holds each day; NEVER stays."""
+    return np.where(days == NEVER, NEVER, days // length).astype(np.int32)
 
 
 def moves_from_days(here: Days, following: Days, exits: Days, due: Days | None, *, periods: int) -> Ints:
@@ -60,33 +95,31 @@ def moves_from_days(here: Days, following: Days, exits: Days, due: Days | None, 
     """
     end = np.iinfo(np.int32).max
     entered = here != NEVER
-    here, following, exits = (part[entered].astype(np.int64) for part in (here, following, exits))
+    start, following, exits = (part[entered].astype(np.int64) for part in (here, following, exits))
     converted = np.where(following == NEVER, end, following)
-    left = np.where(exits < here[:, None], end, exits).min(axis=1, initial=end)
+    left = np.where(exits < start[:, None], end, exits).min(axis=1, initial=end)
     left = np.where(left >= converted, end, left)
-    clock, cell = np.full(len(here), AGE), np.zeros(len(here), dtype=np.int64)
+    clock, cell = np.full(len(start), AGE), np.zeros(len(start), dtype=np.int64)
     if due is not None:
         dated = due[entered].astype(np.int64)
-        lead = dated - here
+        lead = dated - start
         on_due = (dated != NEVER) & (lead <= LONGEST_LEAD)
         clock[on_due] = DUE
         cell[on_due] = np.minimum(DUE_CELL - lead[on_due], CELLS[DUE] - 1)
-    wait = _spells(clock, cell, here, converted, left, periods=periods)
+    wait = _spells(clock, cell, start, converted, left, periods=periods)
     again = left < end
     back = np.full(again.sum(), PARKED)
-    parked = _spells(back, 0 * back, left[again] + 1, converted[again], 0 * back + end, periods=periods, carried=True)
-    return _counted(np.concatenate([wait, parked]))
+    parked = _spells(back, 0 * back, left[again], converted[again], 0 * back + end, periods=periods)
+    return _counted(np.concatenate([wait, parked[parked[:, 3] != ENTERED]]))  # the exit itself parks them
 
 
-def _spells(
-    clock: Ints, cell: Ints, start: Ints, converted: Ints, left: Ints, *, periods: int, carried: bool = False
-) -> Ints:
+def _spells(clock: Ints, cell: Ints, start: Ints, converted: Ints, left: Ints, *, periods: int) -> Ints:
     """Moves (period, clock, cell, kind), one row each, of spells that begin in `start` at `cell`."""
     last = np.array(CELLS)[clock] - 1
     stop = np.minimum(converted, left)
     known = (stop >= 0) & (start < periods)
     first = np.maximum(start, 0)
-    kind = np.where((start < 0) | carried, CARRIED, ENTERED)
+    kind = np.where(start < 0, CARRIED, ENTERED)
     begin = np.stack([first, clock, np.minimum(cell + first - start, last), kind], axis=1)[known]
     done = known & (stop < periods)
     kind = np.where(left < converted, EXITED, CONVERTED)
