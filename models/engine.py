@@ -14,9 +14,10 @@ import numpy.typing as npt
 from models.baseline import seasonal_naive, weekday_mean
 from models.calendar import Calendar, number_from_day
 from models.forecast import STEP_DAYS, Forecast
-from models.funnel import SEASON_LENGTH
+from models.funnel import SEASON_LENGTH, TOTAL
 from models.history import History
 from models.metrics import seasonal_scale
+from models.observance import infer_observance
 from models.skill import Evidence, Score, coverage_from_scores, reliable_until, scores_from_evidence
 from models.univariate import SeriesForecasts, forecast_series
 
@@ -42,23 +43,26 @@ FALLBACK = "weekday_mean"
 class Fitted:
     """All series of a funnel, forecast at one cutoff.
 
-    state: arrays with one row per series in the order of `History.series`, named expert.field.
+    state: arrays with one row per series in the order of `History.series`, named expert.field. calendar_note: whose
+    holidays were found to be kept, when no country is known.
     """
 
     forecasts: tuple[Forecast, ...]
     scorecard: tuple[Score, ...]
     state: dict[str, Array]
+    calendar_note: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Block:
     """Series that are worked on together; plain arrays, so that it can travel.
 
-    counts (n, periods); day_types (periods + horizon,); cutoffs: periods up to each scored cutoff, exclusive.
+    counts (n, periods); cutoffs: periods up to each scored cutoff, exclusive; day_types: for each of those and for
+    now, (periods up to it + horizon,), as they were known there.
     """
 
     counts: Array
-    day_types: npt.NDArray[np.int64]
+    day_types: tuple[npt.NDArray[np.int64], ...]
     start_day: int
     horizon: int
     season_length: int
@@ -98,8 +102,9 @@ def fit(
     """
     season_length = SEASON_LENGTH[history.frequency]
     counts = history.matrix
-    day_types = calendar.day_types(history.start, history.periods + horizon).astype(np.int64)
     cutoffs = past_cutoffs(history.periods, most=scored_cutoffs)
+    known = [_day_types(history, calendar=calendar, length=n, horizon=horizon) for n in (*cutoffs, history.periods)]
+    day_types = tuple(types for types, _ in known)
     start_day = number_from_day(history.start) // STEP_DAYS[history.frequency]
     blocks = [
         Block(counts[first : first + BLOCK], day_types, start_day, horizon, season_length, cutoffs)
@@ -111,12 +116,12 @@ def fit(
     for block, result in zip(blocks, results, strict=True):
         for row in range(len(block.counts)):
             segment, stage = history.series[len(forecasts)]
-            scores = scores_from_evidence(_evidence(segment, stage, block, result, row))
-            scorecard.extend(scores)
-            forecasts.append(_forecast(history, segment, stage, block, result.now, row, scores))
+            evidence = _evidence(segment, stage, block, result, row)
+            scorecard.extend(scores_from_evidence(evidence))
+            forecasts.append(_forecast(history, evidence, block, result.now, row))
     names = results[0].now.states
     state = {name: np.concatenate([result.now.states[name] for result in results]) for name in names}
-    return Fitted(tuple(forecasts), tuple(scorecard), state)
+    return Fitted(tuple(forecasts), tuple(scorecard), state, known[-1][1])
 
 
 def past_cutoffs(periods: int, *, most: int) -> tuple[int, ...]:
@@ -128,24 +133,38 @@ def past_cutoffs(periods: int, *, most: int) -> tuple[int, ...]:
 def fit_block(block: Block) -> BlockResult:
     """Forecast a block at its cutoff and at the scored ones, each from what was known there."""
     n, shape = len(block.counts), (len(block.cutoffs), len(block.counts), block.horizon)
-    past = [_fit_counts(block, block.counts[:, :length]) for length in block.cutoffs]
+    past = [
+        _fit_counts(block, block.counts[:, :length], types)
+        for length, types in zip(block.cutoffs, block.day_types, strict=False)
+    ]
     naive = [
         seasonal_naive(block.counts[:, :length], horizon=block.horizon, season_length=block.season_length)[1]
         for length in block.cutoffs
     ]
     columns = () if n == 0 else (seasonal_naive(block.counts[:1], horizon=1, season_length=1)[1].shape[-1],)
     return BlockResult(
-        now=_fit_counts(block, block.counts),
+        now=_fit_counts(block, block.counts, block.day_types[-1]),
         past_mean=np.array([forecasts.mean for forecasts in past]).reshape(shape),
         past_quantiles=np.array([forecasts.quantiles for forecasts in past]).reshape(shape + columns),
         past_naive=np.array(naive).reshape(shape + columns),
     )
 
 
-def _fit_counts(block: Block, counts: Array) -> SeriesForecasts:
+def _day_types(
+    history: History, *, calendar: Calendar, length: int, horizon: int
+) -> tuple[npt.NDArray[np.int64], str | None]:
+    """Types of the first `length` periods and `horizon` more, and what was inferred about holidays, if anything."""
+    if calendar.country is not None or history.frequency == "week":
+        return calendar.day_types(history.start, length + horizon).astype(np.int64), None
+    total = history.matrix[: len(history.stages), :length]
+    observance = infer_observance(total, start=history.start, horizon=horizon)
+    return observance.day_types.astype(np.int64), observance.note
+
+
+def _fit_counts(block: Block, counts: Array, day_types: npt.NDArray[np.int64]) -> SeriesForecasts:
     return forecast_series(
         counts,
-        block.day_types[: counts.shape[1] + block.horizon],
+        day_types,
         start_day=block.start_day,
         horizon=block.horizon,
         season_length=block.season_length,
@@ -175,15 +194,7 @@ def _evidence(segment: str, stage: str, block: Block, result: BlockResult, row: 
     )
 
 
-def _forecast(
-    history: History,
-    segment: str,
-    stage: str,
-    block: Block,
-    fitted: SeriesForecasts,
-    row: int,
-    scores: tuple[Score, ...],
-) -> Forecast:
+def _forecast(history: History, evidence: Evidence, block: Block, fitted: SeriesForecasts, row: int) -> Forecast:
     """The forecast of one series; the weekday mean where the combination cannot answer, and why."""
     reason = _why_not_fitted(block.counts[row], fitted, row)
     mean, quantiles = fitted.mean[row], fitted.quantiles[row]
@@ -193,22 +204,27 @@ def _forecast(
         )
         mean, quantiles = means[0], spread[0]
     return Forecast(
-        segment=segment,
-        stage=stage,
+        segment=evidence.segment,
+        stage=evidence.stage,
         cutoff=history.cutoff,
         model=MODEL if reason is None else FALLBACK,
         mean=mean.copy(),
         quantiles=quantiles.copy(),
-        reliable_until=0 if reason is not None else reliable_until(scores),
+        reliable_until=0 if reason is not None else reliable_until(evidence),
         frequency=history.frequency,
         ceiling=float(fitted.ceiling[row]),
-        coverage=coverage_from_scores(scores),
-        repairs=tuple(
-            repair.text
-            for repair in history.repairs
-            if repair.stage in ("", stage) and segment in (repair.segment, segment)
-        ),
+        coverage=coverage_from_scores(scores_from_evidence(evidence)),
+        repairs=_repairs(history, evidence.segment, evidence.stage),
         fallback_reason=reason,
+    )
+
+
+def _repairs(history: History, segment: str, stage: str) -> tuple[str, ...]:
+    """What was repaired in this series, in the total of its stage, or everywhere."""
+    return tuple(
+        f"{repair.start} to {repair.end}: {repair.text}"
+        for repair in history.repairs
+        if repair.stage in ("", stage) and (segment == TOTAL or repair.segment in (TOTAL, segment))
     )
 
 
