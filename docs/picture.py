@@ -144,8 +144,8 @@ def main() -> None:
     stages = [stage for stage in arguments.stages.split(",") if stage]
     with Database(arguments.database) as database:
         panels = panels_from_store(database, arguments.funnel, stages=stages, observed=arguments.observed)
-    first = panels[0].forecast
-    title = f"{arguments.funnel}: the next {first.horizon} days, from what was known on {first.cutoff:%d %B %Y}"
+    cutoff = f"{panels[0].forecast.cutoff:%d %B %Y}"
+    title = f"{arguments.funnel}: the next {panels[0].horizon} days, from what was known on {cutoff}"
     arguments.out.write_text(svg_from_panels(panels, title=title), encoding="utf-8")
 
 

@@ -13,6 +13,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from types import ModuleType
@@ -125,8 +126,9 @@ def test_the_committed_picture_is_one_that_the_script_draws():
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with the files that the README speaks of."""
     path = tmp_path_factory.mktemp("desk")
-    simulation = simulate(demo_spec(), days=400, seed=np.random.default_rng(7))
-    events = simulation.events
+    spec = demo_spec()
+    spec = replace(spec, arrivals=replace(spec.arrivals, level=20.0))
+    events = simulate(spec, days=400, seed=np.random.default_rng(7)).events
     events.to_csv(path / "events.csv", index=False)
     renamed = {"entity_id": "lead_id", "stage": "phase", "ts": "reached_at"}
     events.rename(columns=renamed).to_csv(path / "leads.csv", index=False)
