@@ -19,8 +19,7 @@ from models.errors import HistoryError
 from models.funnel import Funnel
 from models.records import Counts
 from models.state import bytes_from_forecast
-from service import retrain as job
-from service.retrain import RunEndedError, retrain
+from service.retrain import RunEndedError, job, retrain
 from service.serving import Serving
 from service.store.database import Database
 from service.store.funnels import declare_funnel, get_funnel
