@@ -49,11 +49,12 @@ class Result:
         """The table, the bars and the notes."""
         console = Console(file=file)
         console.width = max(console.width, 120)
-        table = Table(title=f"{self.name}: {self.question}", title_justify="left")
+        table = Table()
         for index, column in enumerate(self.rows[0]):
             table.add_column(column, justify="left" if index == 0 else "right")
         for row in self.rows:
             table.add_row(*(cell(value) for value in row.values()))
+        console.print(f"\n[bold]{self.name}[/bold]: {self.question}", highlight=False)
         console.print(table)
         for line in (*map(str, self.bars), *self.notes):
             console.print(line, highlight=False)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from models.calendar import make_calendar
 from models.cleaning import clean
 from models.forecast import QUANTILES, Forecast
-from models.funnel import TOTAL
+from models.funnel import DEFAULT_HORIZON, TOTAL
 from models.history import make_history
 from service.serving import Serving
 from service.store.database import Database
@@ -29,11 +29,12 @@ FONT = "font-family='system-ui, sans-serif'"
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One stage: `actual` counts of the days up to the cutoff, and the forecast after it."""
+    """One stage: `actual` counts of the days up to the cutoff, and the first `horizon` steps after it."""
 
     stage: str
     actual: Array
     forecast: Forecast
+    horizon: int
 
 
 def svg_from_panels(panels: list[Panel], *, title: str) -> str:
@@ -57,8 +58,9 @@ def svg_from_panels(panels: list[Panel], *, title: str) -> str:
 
 def drawn(panel: Panel, *, top: int) -> str:
     """One panel, its axis from zero."""
-    observed, horizon = len(panel.actual), panel.forecast.horizon
-    bounds = {level: panel.forecast.interval(level) for level in (95, 80)}
+    observed, horizon = len(panel.actual), panel.horizon
+    intervals = {level: panel.forecast.interval(level) for level in (95, 80)}
+    bounds = {level: (low[:horizon], high[:horizon]) for level, (low, high) in intervals.items()}
     highest = max(np.nanmax(panel.actual), bounds[95][1].max(), 1.0) * 1.05
     step = (WIDTH - LEFT - RIGHT) / (observed + horizon - 1)
 
@@ -74,7 +76,7 @@ def drawn(panel: Panel, *, top: int) -> str:
         f"<path d='M{path(observed, high)}L{'L'.join(reversed(path(observed, low).split('L')))}Z' fill='{colour}'/>"
         for (low, high), colour in zip(bounds.values(), (WIDE, NARROW), strict=True)
     )
-    median = path(observed, panel.forecast.quantiles[:, QUANTILES.index(0.5)])
+    median = path(observed, panel.forecast.quantiles[:horizon, QUANTILES.index(0.5)])
     ticks = "".join(
         f"<text x='{LEFT - 8}' y='{top + PANEL * (1 - value / highest) + 4:.1f}' text-anchor='end'>{value:g}</text>"
         f"<path d='M{LEFT} {top + PANEL * (1 - value / highest):.1f}H{WIDTH - RIGHT}' stroke='#e5e7eb'/>"
@@ -96,7 +98,7 @@ def days(panel: Panel, *, step: float, bottom: int) -> str:
     observed = len(panel.actual)
     first = panel.forecast.cutoff - timedelta(days=observed - 1)
     labels = []
-    for index in range(observed + panel.forecast.horizon):
+    for index in range(observed + panel.horizon):
         day: date = first + timedelta(days=index)
         if day.weekday() == 0 and day.toordinal() // 7 % 2 == 0:
             labels.append(f"<text x='{LEFT + index * step:.1f}' y='{bottom}'>{day:%d %b}</text>")
@@ -123,8 +125,9 @@ def panels_from_store(database: Database, name: str, *, stages: list[str], obser
     history = make_history(served.funnel, events=events, counts=counts, cutoff=served.cutoff)
     cleaned, _ = clean(history, calendar=make_calendar(served.funnel))
     rows = dict(zip(cleaned.series, cleaned.matrix, strict=True))
+    horizon = min(DEFAULT_HORIZON[served.funnel.frequency], served.horizon)
     return [
-        Panel(stage, rows[TOTAL, stage][-observed:], served.forecasts[TOTAL, stage])
+        Panel(stage, rows[TOTAL, stage][-observed:], served.forecasts[TOTAL, stage], horizon)
         for stage in stages or served.funnel.stages
     ]
 
@@ -135,16 +138,14 @@ def main() -> None:
     parser.add_argument("--database", required=True, help="sqlite:///file.db or postgresql://…")
     parser.add_argument("--funnel", default="demo")
     parser.add_argument("--stages", default="", help="a,b,c; none: all")
-    parser.add_argument("--observed", type=int, default=63, help="days before the cutoff")
+    parser.add_argument("--observed", type=int, default=56, help="days before the cutoff")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "forecast.svg")
     arguments = parser.parse_args()
     stages = [stage for stage in arguments.stages.split(",") if stage]
     with Database(arguments.database) as database:
         panels = panels_from_store(database, arguments.funnel, stages=stages, observed=arguments.observed)
-    first = panels[0].forecast
-    title = (
-        f"{arguments.funnel}: the next {first.horizon} days, from what was known on {first.cutoff:%d %B %Y}"
-    )
+    cutoff = f"{panels[0].forecast.cutoff:%d %B %Y}"
+    title = f"{arguments.funnel}: the next {panels[0].horizon} days, from what was known on {cutoff}"
     arguments.out.write_text(svg_from_panels(panels, title=title), encoding="utf-8")
 
 

@@ -39,7 +39,7 @@ LARGE_MEAN = 30.0
 """From here on the gamma stands for the negative binomial."""
 SCALE_SHRINK = 20.0
 """Origins' worth of a scale of 1 that is mixed in."""
-FINITE_SAMPLE = 0.2
+FINITE_SAMPLE = 0.3
 """Outer probabilities rise by this share of 1 / (independent windows), in the spirit of conformal prediction."""
 BINS, TOP = 400, 8.0
 """Histogram of normal scores: bins on either side of 0, and the largest score told apart."""

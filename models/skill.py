@@ -14,6 +14,8 @@ from models.forecast import QUANTILES, Coverage
 Array = npt.NDArray[np.float64]
 
 MEDIAN = QUANTILES.index(0.5)
+RELIABILITY: tuple[tuple[int, int], ...] = ((1, 7), (8, 14), (15, 28), (29, 56))
+"""First and last steps over which reliability is judged: a single step has too few cutoffs to tell skill from luck."""
 LEVEL_COLUMNS: dict[int, tuple[int, int]] = {80: (1, -2), 95: (0, -1)}
 """Columns of QUANTILES that bound a level."""
 
@@ -96,14 +98,18 @@ def _score(evidence: Evidence, *, first: int, last: int) -> Score:
     )
 
 
-def reliable_until(scores: tuple[Score, ...]) -> int:
-    """Last step of the unbroken run of buckets, from step 1 on, whose skill is positive; 0: nowhere shown."""
+def reliable_until(evidence: Evidence) -> int:
+    """Last step of the unbroken run of RELIABILITY blocks, from step 1 on, with positive skill; 0: nowhere shown."""
     until = 0
-    for score in scores:
-        if not score.skill > 0 or score.first != until + 1:
+    for first, last in RELIABILITY:
+        steps = slice(first - 1, min(last, evidence.actual.shape[1]))
+        known = np.isfinite(evidence.actual[:, steps])
+        actual = evidence.actual[:, steps][known]
+        ours = metrics.wql(actual, evidence.quantiles[:, steps][known])
+        if not ours < metrics.wql(actual, evidence.naive[:, steps][known]):
             break
-        until = score.last
-    return until
+        until = steps.stop
+    return int(until)
 
 
 def coverage_from_scores(scores: tuple[Score, ...]) -> dict[int, Coverage]:

@@ -8,9 +8,11 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from anyio.to_thread import run_sync
 from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
 
 from service import __version__
 from service.jobs import Jobs
@@ -18,6 +20,7 @@ from service.observability import Metrics, ObservingMiddleware
 from service.routes import docs, forecasts, funnels, operations, runs, uploads
 from service.routes.context import Resources
 from service.routes.handlers import add_problem_handlers
+from service.schemas import ProblemDocument, problem_responses
 from service.serving import Serving
 from service.settings import Settings
 from service.store.database import Database
@@ -54,11 +57,29 @@ def make_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
+    app.openapi = lambda: openapi_of(app)  # type: ignore[method-assign]
     app.add_middleware(ObservingMiddleware, metrics=metrics)
     add_problem_handlers(app)
     for module in (funnels, uploads, forecasts, runs, operations, docs):
         app.include_router(module.router)
     return app
+
+
+def openapi_of(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document, with the problem document that every route refers to."""
+    if app.openapi_schema is None:
+        document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        template = "#/components/schemas/{model}"
+        schema = ProblemDocument.model_json_schema(ref_template=template)
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        schemas.update(schema.pop("$defs", {}), ProblemDocument=schema)
+        for path in document["paths"].values():
+            for operation in path.values():
+                # FastAPI documents its own 422 on routes that do not say theirs; ours is always a problem document.
+                if "application/json" in operation["responses"].get("422", {}).get("content", {}):
+                    operation["responses"]["422"] = problem_responses(422)[422]
+        app.openapi_schema = document
+    return app.openapi_schema
 
 
 def prepare_store(database: Database) -> None:

@@ -104,7 +104,7 @@ class Jobs:
         watcher = threading.Thread(target=self._watch, args=(run.id, child), name=f"nearcast-run-{run.id}", daemon=True)
         self._watchers = [each for each in self._watchers if each.is_alive()] + [watcher]
         watcher.start()
-        logger.info("retrain started", extra={"run_id": run.id, "funnel": run.funnel, "process": child.pid})
+        logger.info("retrain started", extra={"run_id": run.id, "funnel": run.funnel, "child": child.pid})
 
     def _environment(self) -> dict[str, str]:
         """The server's own settings, however they were given, for the job; never as arguments that `ps` shows."""

@@ -18,7 +18,7 @@ Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
 class Schema(BaseModel):
     """What every answer is: fields in the documentation, nothing else."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
 
 class DeclaredDaySchema(Schema):
@@ -128,7 +128,7 @@ class ProblemPlace(Schema):
 class ProblemDocument(BaseModel):
     """RFC 9457; some types carry further members."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", defer_build=True)
 
     type: str
     title: str
@@ -231,13 +231,13 @@ class Health(Schema):
     detail: str = ""
 
 
-def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+Responses = dict[int | str, dict[str, Any]]
+
+
+def problem_responses(*statuses: int) -> Responses:
     """The `responses` of a route that may answer these problems."""
     schema = {"$ref": "#/components/schemas/ProblemDocument"}
+    content = {"application/problem+json": {"schema": schema}}
     return {
-        status: {
-            "description": "What is wrong and what to do (RFC 9457).",
-            "content": {"application/problem+json": {"schema": schema}},
-        }
-        for status in statuses
+        status: {"description": "What is wrong and what to do (RFC 9457).", "content": content} for status in statuses
     }

@@ -13,6 +13,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from types import ModuleType
@@ -101,11 +102,11 @@ def test_the_picture_draws_every_day_inside_its_panel(picture):
     ramp = np.arange(1.0, 29.0)
     quantiles = ramp[:, None] + np.linspace(0.0, 10.0, len(QUANTILES))
     forecast = Forecast("total", "won", date(2026, 1, 31), "ramp", ramp, quantiles)
-    svg = picture.svg_from_panels([picture.Panel("won & lost", np.arange(40.0), forecast)], title="ramp")
+    svg = picture.svg_from_panels([picture.Panel("won & lost", np.arange(40.0), forecast, 21)], title="ramp")
     paths = [element.get("d") for element in ET.fromstring(svg).iter("{http://www.w3.org/2000/svg}path")]
     points = [np.array(re.findall(r"[-0-9.]+ [-0-9.]+", path)) for path in paths if path and "L" in path]
     drawn = [np.array([pair.split() for pair in line], dtype=float) for line in points]
-    assert sorted(len(line) for line in drawn) == [28, 40, 56, 56]
+    assert sorted(len(line) for line in drawn) == [21, 40, 42, 42]
     for line in drawn:
         assert (line[:, 0] >= picture.LEFT).all()
         assert (line[:, 0] <= picture.WIDTH).all()
@@ -125,8 +126,9 @@ def test_the_committed_picture_is_one_that_the_script_draws():
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with the files that the README speaks of."""
     path = tmp_path_factory.mktemp("desk")
-    simulation = simulate(demo_spec(), days=400, seed=np.random.default_rng(7))
-    events = simulation.events
+    spec = demo_spec()
+    spec = replace(spec, arrivals=replace(spec.arrivals, level=20.0))
+    events = simulate(spec, days=400, seed=np.random.default_rng(7)).events
     events.to_csv(path / "events.csv", index=False)
     renamed = {"entity_id": "lead_id", "stage": "phase", "ts": "reached_at"}
     events.rename(columns=renamed).to_csv(path / "leads.csv", index=False)
@@ -136,8 +138,8 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     wide.rename(columns=columns).rename_axis("lead_id").reset_index().to_csv(path / "crm.csv", index=False)
     days = np.arange(np.datetime64("2025-01-06"), np.datetime64("2026-02-10"))
     visits = np.random.default_rng(7).poisson(400, len(days))
-    rows = [f"{day},visit,{count}" for day, count in zip(days, visits, strict=True)]
-    (path / "visits.csv").write_text("\n".join(["ds,stage,y", *rows]) + "\n")
+    rows = [f"{day},visit,{count},smb" for day, count in zip(days, visits, strict=True)]
+    (path / "visits.csv").write_text("\n".join(["ds,stage,y,segment", *rows]) + "\n")
     return path
 
 

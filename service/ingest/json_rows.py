@@ -13,11 +13,13 @@ import numpy as np
 
 from models.columns import Problems, text_from_value
 from models.errors import InputError, Problem
-from service.ingest.chunks import CHUNK_ROWS, Chunk
+from service.ingest.chunks import Chunk
 from service.ingest.text import text_blocks
 
 LONGEST_OBJECT = 1 << 20
 """Characters; a longer object is not a row of any table."""
+CHUNK_OBJECTS = 5_000
+"""Objects held in memory at a time: they take more of it than columns do."""
 ARRAY = "send one array of flat objects"
 _SPACE = " \t\r\n"
 
@@ -26,7 +28,7 @@ Placed = tuple[int, Row]
 
 
 def ndjson_chunks(
-    stream: BinaryIO, *, max_bytes: int, problems: Problems, chunk_rows: int = CHUNK_ROWS
+    stream: BinaryIO, *, max_bytes: int, problems: Problems, chunk_rows: int = CHUNK_OBJECTS
 ) -> Iterator[Chunk]:
     """Read one JSON object a line; blank lines are passed over, what is no object is added to `problems`."""
     blocks = text_blocks(stream, max_bytes=max_bytes)
@@ -35,7 +37,7 @@ def ndjson_chunks(
 
 
 def json_chunks(
-    stream: BinaryIO, *, max_bytes: int, problems: Problems, chunk_rows: int = CHUNK_ROWS
+    stream: BinaryIO, *, max_bytes: int, problems: Problems, chunk_rows: int = CHUNK_OBJECTS
 ) -> Iterator[Chunk]:
     """Read one array of objects. Raises InputError where the text stops being JSON."""
     blocks = text_blocks(stream, max_bytes=max_bytes, longest_line=None)
@@ -145,17 +147,18 @@ def _chunks(rows: Iterator[Placed], problems: Problems, chunk_rows: int) -> Iter
 def _texts(name: str, rows: Sequence[Row], lines: Sequence[int], problems: Problems) -> list[str]:
     """One key of all rows as texts; an object or a list is no field."""
     values = [row.get(name, "") for row in rows]
-    if all(type(value) is str for value in values):
+    kinds = set(map(type, values))
+    if kinds == {str}:
         return values
+    if kinds <= {str, int, float, type(None)}:
+        return [value if type(value) is str else text_from_value(value) for value in values]
     texts = []
     for value, line in zip(values, lines, strict=True):
         if isinstance(value, dict | list):
             problems.add("holds an object or a list", line=line, field=name[:60], remedy="send one text or number")
             texts.append("")
-        elif isinstance(value, bool):
-            texts.append(str(value).lower())
         else:
-            texts.append(value if type(value) is str else text_from_value(value))
+            texts.append(str(value).lower() if isinstance(value, bool) else text_from_value(value))
     return texts
 
 

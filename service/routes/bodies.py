@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import AsyncIterator
-from typing import IO, Self, cast
+from typing import BinaryIO, Self, cast
 
 from anyio.to_thread import run_sync
 
@@ -30,7 +30,7 @@ class SpooledBody:
 
     def __init__(self, *, limit: int, salt: str) -> None:
         file = tempfile.SpooledTemporaryFile(max_size=SPOOLED_BYTES)  # noqa: SIM115 - closed by __exit__
-        self.file = cast("IO[bytes]", file)
+        self.file = cast("BinaryIO", file)
         self.size = 0
         self._limit = limit
         self._digest = hashlib.sha256(salt.encode("utf-8", "replace") + b"\0")

@@ -39,8 +39,8 @@ def selection_from_query(
     responses={
         200: {"model": ForecastDocument, "description": "JSON, or CSV by Accept.", "content": {"text/csv": {}}},
         304: {"description": "The caller has this answer already."},
-    }
-    | problem_responses(404, 406, 422, 503),
+        **problem_responses(404, 406, 422, 503),
+    },
 )
 def get_forecast(
     funnel: FunnelName,

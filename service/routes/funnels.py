@@ -43,7 +43,7 @@ def document_from_funnel(connection: Connection, record: FunnelRecord) -> dict[s
     "/v1/funnels/{funnel}",
     response_model=FunnelDocument,
     max_body_size=LARGEST_DECLARATION,
-    responses={201: {"model": FunnelDocument, "description": "Made."}} | problem_responses(400, 413, 422, 503),
+    responses={201: {"model": FunnelDocument, "description": "Made."}, **problem_responses(400, 413, 422, 503)},
 )
 def put_funnel(
     funnel: FunnelName, declaration: FunnelDeclaration, context: Context, response: Response

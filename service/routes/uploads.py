@@ -15,7 +15,7 @@ from models.errors import NearcastError
 from service.problems import ProblemError
 from service.routes.bodies import SpooledBody
 from service.routes.context import Context, Resources
-from service.schemas import FunnelName, IngestDocument, problem_responses
+from service.schemas import FunnelName, IngestDocument, Responses, problem_responses
 from service.store.errors import StoreError
 from service.store.idempotency import Answer, claim_key, release_key, settle_key
 from service.texts import instant_from_text, names_from_text
@@ -81,7 +81,7 @@ class UploadQuery:
 Options = Annotated[UploadQuery, Depends()]
 Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=200, description=KEY_HELP)]
 BODY = {"requestBody": {"required": True, "content": {kind: {} for kind in FORMATS}}}
-RESPONSES = {200: {"model": IngestDocument}} | problem_responses(400, 404, 409, 413, 415, 422, 503)
+RESPONSES: Responses = {200: {"model": IngestDocument}, **problem_responses(400, 404, 409, 413, 415, 422, 503)}
 
 
 @router.post("/v1/funnels/{funnel}/events", responses=RESPONSES, openapi_extra=BODY)

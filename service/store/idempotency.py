@@ -11,13 +11,17 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from service.store.errors import KeyInUseError, KeyReusedError
 from service.store.instants import micros_from_datetime
 from service.store.tables import idempotency_keys
 
+CLAIM = sa.text(
+    "INSERT INTO idempotency_keys (scope, key, created_at) VALUES (:scope, :key, :now) "
+    "ON CONFLICT DO NOTHING RETURNING key"
+)
+"""Both engines' SQL; SQLAlchemy's own form would load both dialects at every start."""
 ABANDONED = timedelta(minutes=15)
 """A claim this old belongs to a request whose process has died; merging rows again does no harm."""
 
@@ -50,9 +54,7 @@ def claim_key(connection: Connection, *, scope: str, key: str, now: datetime) ->
         When a request with this key is still being answered.
     """
     instant = micros_from_datetime(now)
-    insert = (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(idempotency_keys)
-    made = insert.values(scope=scope, key=key, created_at=instant).on_conflict_do_nothing()
-    if connection.execute(made.returning(idempotency_keys.c.key)).first() is not None:
+    if connection.execute(CLAIM, {"scope": scope, "key": key, "now": instant}).first() is not None:
         return None
     found = connection.execute(sa.select(idempotency_keys).where(same(scope, key))).one()
     if found.status is not None:

@@ -128,18 +128,20 @@ def merge(
 def count_keys(connection: Connection, shape: Shape, given: Sequence[str]) -> int:
     """Distinct keys among the staged rows; InputError, naming lines, when rows of one key contradict each other."""
     keys = commas(shape.key_names)
-    contradiction = " OR ".join(
-        f"min({name}) <> max({name}) OR (count({name}) > 0 AND count({name}) < count(*))" for name in given
-    )
-    contradiction = f"count(*) > 1 AND ({contradiction or 'false'})"
+    differs = {
+        name: f"(min({name}) <> max({name}) OR (count({name}) > 0 AND count({name}) < count(*)))" for name in given
+    }
+    contradiction = f"count(*) > 1 AND ({' OR '.join(differs.values()) or 'false'})"
     query = (
         f"SELECT count(*) AS keys, sum(CASE WHEN contradiction THEN 1 ELSE 0 END) AS contradictions "  # noqa: S608
         f"FROM (SELECT {contradiction} AS contradiction FROM {shape.staged} GROUP BY {keys}) AS k"
     )
     found = connection.execute(sa.text(query)).one()
     if found.contradictions:
+        field = " ".join(f"WHEN {test} THEN '{name}'" for name, test in differs.items())
         query = (
-            f"SELECT {keys}, min(line) AS first, max(line) AS last FROM {shape.staged} "  # noqa: S608
+            f"SELECT {keys}, min(line) AS first, max(line) AS last, CASE {field} END AS field "  # noqa: S608
+            f"FROM {shape.staged} "
             f"GROUP BY {keys} HAVING {contradiction} ORDER BY min(line) LIMIT {MOST_PROBLEMS}"
         )
         raise InputError([contradiction_problem(shape, row) for row in connection.execute(sa.text(query))])
@@ -153,6 +155,7 @@ def contradiction_problem(shape: Shape, row: Row[*tuple[Any, ...]]) -> Problem:
     return Problem(
         f"says something else than line {row.first} about the same {what} ({first!r}, {second!r})",
         line=row.last,
+        field=row.field,
         remedy="keep one of the two rows",
     )
 

@@ -114,12 +114,12 @@ def test_duplicate_rows_are_kept_once_and_counted(database):
 
 
 def test_the_same_key_with_two_values_in_one_file_is_refused_naming_both_lines(database):
-    ((line, _, text),) = refused(database, row() + "c,lead,2024-03-05,5,north\n")
-    assert line == 4
+    ((line, field, text),) = refused(database, row() + "c,lead,2024-03-05,5,north\n")
+    assert (line, field) == (4, "value")
     assert "line 3" in text
     counts = "ds,stage,y,region\n2024-03-01,visits,5,north\n2024-03-01,visits,6,north\n"
-    ((line, _, text),) = refused(database, counts, kind="counts")
-    assert line == 3
+    ((line, field, text),) = refused(database, counts, kind="counts")
+    assert (line, field) == (3, "y")
     assert "line 2" in text
 
 

@@ -11,11 +11,8 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
 
-from models.engine import Block, fit_block
 from service.workers import ONE_THREAD, WorkerDiedError, make_mapper
 
 ROOT = Path(__file__).parents[2]
@@ -28,18 +25,6 @@ def test_results_come_in_the_order_of_the_chunks_and_progress_is_told(workers):
         assert mapper(math.factorial, [5, 3, 4]) == [120, 6, 24]
         assert mapper(operator.neg, []) == []
     assert told[-1] == (3, 3)
-
-
-def test_a_pool_fits_series_to_the_last_bit_as_this_process_does():
-    counts = np.random.default_rng(3).poisson(9.0, size=(4, 120)).astype(float)
-    day_types = np.arange(120 + 14) % 7
-    blocks = [Block(counts[rows], day_types, 19000, 14, 7, (80, 100)) for rows in (slice(0, 1), slice(1, 4))]
-    with make_mapper("inline") as inline, make_mapper("process", processes=2) as pool:
-        here, there = inline(fit_block, blocks), pool(fit_block, blocks)
-    for one, other in zip(here, there, strict=True):
-        assert_array_equal(one.now.mean, other.now.mean)
-        assert_array_equal(one.now.quantiles, other.now.quantiles)
-        assert_array_equal(one.past_quantiles, other.past_quantiles)
 
 
 def test_each_worker_has_one_thread_and_this_process_keeps_its_own(monkeypatch):

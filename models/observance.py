@@ -1,0 +1,113 @@
+"""Whose public holidays a history keeps, when nobody has said so.
+
+Every country of `CANDIDATES` says which days were holidays; how far activity fell on those days, against the same
+weekday in the weeks around them, makes some countries likelier than others and "none" likelier than all where
+activity never falls. A day is taken for a holiday when countries that keep it hold more than half of the belief:
+with no evidence at all only days that most of the world keeps, with evidence soon the right country's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import numpy.typing as npt
+
+from models.calendar import HOLIDAY, Calendar, day_from_number, holidays_of_year, number_from_day
+
+Array = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+CANDIDATES: tuple[str, ...] = (
+    "AR", "AT", "AU", "BE", "BR", "CA", "CH", "CL", "CN", "CO", "CZ", "DE", "DK", "EG", "ES", "FI", "FR",
+    "GB", "GR", "HK", "HU", "ID", "IE", "IL", "IN", "IT", "JP", "KR", "MX", "MY", "NG", "NL", "NO", "NZ",
+    "PE", "PH", "PK", "PL", "PT", "RO", "RU", "SA", "SE", "SG", "TH", "TR", "TW", "UA", "US", "VN", "ZA",
+)  # fmt: skip
+NONE_PRIOR = 0.2
+"""Belief, before any evidence, that no public holiday matters."""
+WEEKS = 4
+"""A day is compared with the same weekday so many weeks to either side, as far as they are known."""
+QUIET = 0.25
+"""Days with less than this share of the mean activity tell nothing: they are quiet anyway."""
+EXPECTED_FALL, MOST = 1.5, 3.0
+"""A fall of EXPECTED_FALL deviations is evidence neither way; one day counts from -EXPECTED_FALL to MOST."""
+LEAST_DEVIATION = 0.08
+"""Smallest deviation of log activity assumed."""
+LEAST_DAYS = 20
+"""Fewer comparable days than this tell nothing."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Observance:
+    """Day types under the belief, (periods + horizon,), and the belief itself, likeliest first ("" = none)."""
+
+    day_types: npt.NDArray[np.int8]
+    belief: tuple[tuple[str, float], ...]
+
+    @property
+    def note(self) -> str:
+        """One sentence for people."""
+        country, share = self.belief[0]
+        whose = f"those of {country}" if country else "none"
+        return f"no country is declared; the public holidays that fit best are {whose} ({share:.0%} of the belief)"
+
+
+def infer_observance(counts: Array, *, start: date, horizon: int) -> Observance:
+    """Day types of a daily history without a declared country, and of the `horizon` days after it.
+
+    `counts` is (stages, periods), NaN where missing; only they are asked, so nothing later matters.
+    """
+    first = number_from_day(start)
+    periods = counts.shape[1]
+    days = np.arange(first, first + periods + horizon)
+    kept = _kept(days)
+    evidence = _evidence(_falls(counts), known=np.asarray(kept[:, :periods].any(axis=0)))
+    support = np.append(kept[:, :periods] @ evidence, 0.0)
+    prior = np.append(np.full(len(CANDIDATES), (1 - NONE_PRIOR) / len(CANDIDATES)), NONE_PRIOR)
+    belief = prior * np.exp(support - support.max())
+    belief /= belief.sum()
+    types = Calendar().day_types(start, periods + horizon)
+    types[belief[:-1] @ kept > 0.5] = HOLIDAY
+    order = np.argsort(-belief, kind="stable")
+    names = (*CANDIDATES, "")
+    return Observance(types, tuple((names[place], float(belief[place])) for place in order[:3]))
+
+
+def _kept(days: Ints) -> npt.NDArray[np.bool_]:
+    """Whether each candidate keeps each day, (candidates, days)."""
+    years = range(day_from_number(int(days[0])).year, day_from_number(int(days[-1])).year + 1)
+    return np.array(
+        [np.isin(days, np.concatenate([holidays_of_year(country, year) for year in years])) for country in CANDIDATES]
+    )
+
+
+def _falls(counts: Array) -> Array:
+    """Log of activity over that of the same weekday in the weeks around, (periods,); NaN where it tells nothing."""
+    means = np.nanmean(np.where(np.isnan(counts).all(axis=1, keepdims=True), 0.0, counts), axis=1, keepdims=True)
+    activity = np.nansum(counts / np.maximum(means, 1e-9), axis=0)
+    activity = np.where(np.isnan(counts).all(axis=0), np.nan, activity / max(np.count_nonzero(means), 1))
+    periods = len(activity)
+    around = np.full((2 * WEEKS, periods), np.nan)
+    shifts = [7 * week for week in range(-WEEKS, WEEKS + 1) if week]
+    for row, shift in enumerate(shifts):
+        here = slice(max(0, -shift), min(periods, periods - shift))
+        there = slice(max(0, shift), min(periods, periods + shift))
+        if here.stop > here.start:
+            around[row, here] = activity[there]
+    enough = np.isfinite(around).sum(axis=0) >= 2
+    usual = np.full(periods, np.nan)
+    if enough.any():
+        usual[enough] = np.nanmedian(around[:, enough], axis=0)
+    return np.where(usual > QUIET, np.log((activity + 0.05) / (usual + 0.05)), np.nan)
+
+
+def _evidence(falls: Array, *, known: npt.NDArray[np.bool_]) -> Array:
+    """What each day says for its being a holiday, (periods,); `known` days are holidays somewhere."""
+    plain = falls[~known & np.isfinite(falls)]
+    if len(plain) < LEAST_DAYS:
+        return np.zeros(len(falls))
+    deviation = max(1.4826 * float(np.median(np.abs(plain))), LEAST_DEVIATION)
+    return np.where(
+        np.isnan(falls), 0.0, np.clip(-np.nan_to_num(falls) / deviation - EXPECTED_FALL, -EXPECTED_FALL, MOST)
+    )

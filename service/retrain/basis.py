@@ -1,0 +1,130 @@
+"""What a retrain starts from, whether it is worth a new version, and the version it drafts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy.engine import Connection
+
+from models.records import Counts, Events
+from service.store.funnels import FunnelRecord, get_funnel
+from service.store.observations import read_counts, read_events
+from service.store.uploads import changed_since, fresh_until, watermark
+from service.store.versions import Draft, Version, get_version
+
+if TYPE_CHECKING:
+    from models.calendar import Calendar
+    from models.engine import Fitted
+    from models.history import History
+    from models.repairs import Repair
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Basis:
+    """What a retrain starts from, read in one snapshot; `events` is None when there is nothing new to read for."""
+
+    record: FunnelRecord
+    active: Version | None
+    watermark: int
+    changed: int
+    fresh_until: int | None
+    calendar: Calendar
+    events: Events | None
+    counts: Counts | None
+
+
+def read_basis(connection: Connection, name: str) -> Basis:
+    """What there is to train on; rows are read only when they may lead to a new version."""
+    from models.calendar import make_calendar  # noqa: PLC0415 - loads the holidays
+
+    record = get_funnel(connection, name)
+    active = None if record.active_version_id is None else get_version(connection, record.active_version_id)
+    last = watermark(connection, record.id)
+    calendar = make_calendar(record.funnel)
+    same = active is not None and (active.funnel, active.calendar) == (record.funnel, calendar.version)
+    unread = same and active is not None and active.watermark == last
+    events = None if unread else read_events(connection, record.id)
+    counts = None if unread else read_counts(connection, record.id)
+    return Basis(
+        record=record,
+        active=active,
+        watermark=last,
+        changed=changed_since(connection, record.id, 0 if active is None else active.watermark),
+        fresh_until=fresh_until(connection, record.id),
+        calendar=calendar,
+        events=events,
+        counts=counts,
+    )
+
+
+def clean_history(basis: Basis) -> tuple[History, tuple[Repair, ...]]:
+    """The history up to the last complete day, cleaned as it is in a backtest.
+
+    Raises HistoryError when there is none.
+    """
+    from models.cleaning import clean  # noqa: PLC0415 - loads the numeric libraries
+    from models.freshness import last_complete_day  # noqa: PLC0415
+    from models.history import make_history  # noqa: PLC0415
+
+    funnel = basis.record.funnel
+    events = basis.events if basis.events is not None and len(basis.events) else None
+    counts = basis.counts if basis.counts is not None and len(basis.counts) else None
+    cutoff = last_complete_day(events, counts, funnel, fresh_until=basis.fresh_until)
+    history = make_history(funnel, events=events, counts=counts, cutoff=cutoff)
+    return clean(history, calendar=basis.calendar)
+
+
+def reason_to_publish(basis: Basis, cutoff: date) -> str | None:
+    """Why a new version is worth making; None when it would say what the active one says."""
+    active = basis.active
+    if active is None:
+        return "the first version"
+    if basis.changed:
+        return f"{basis.changed} rows changed in uploads {active.watermark + 1} to {basis.watermark}"
+    if active.funnel != basis.record.funnel:
+        return "the declaration of the funnel changed"
+    if active.calendar != basis.calendar.version:
+        return f"the calendar changed to {basis.calendar.version}"
+    if cutoff != active.cutoff:
+        return f"the data are now complete up to {cutoff}"
+    return None
+
+
+def make_draft(basis: Basis, history: History, fitted: Fitted, repairs: Sequence[Repair], *, reason: str) -> Draft:
+    """The version as it will be published."""
+    quality: dict[str, Any] = {
+        "repairs": [asdict(repair) for repair in repairs],
+        "fallbacks": [
+            {"segment": forecast.segment, "stage": forecast.stage, "reason": forecast.fallback_reason}
+            for forecast in fitted.forecasts
+            if forecast.fallback_reason is not None
+        ],
+        "first_day": history.start,
+        "cutoff": history.cutoff,
+        "events": 0 if basis.events is None else len(basis.events),
+        "counts": 0 if basis.counts is None else len(basis.counts),
+    }
+    return Draft(
+        funnel=basis.record.funnel,
+        cutoff=history.cutoff,
+        watermark=basis.watermark,
+        horizon=max(forecast.horizon for forecast in fitted.forecasts),
+        model=", ".join(sorted({forecast.model for forecast in fitted.forecasts})),
+        calendar=basis.calendar.version,
+        reason=reason,
+        scorecard=[asdict(score) for score in fitted.scorecard],
+        quality=quality,
+    )
+
+
+def published_meanwhile(connection: Connection, basis: Basis, draft: Draft) -> Version | None:
+    """The version another run has published since, if it knows at least as much as this one."""
+    record = get_funnel(connection, basis.record.name)
+    if record.active_version_id in (None, basis.record.active_version_id):
+        return None
+    assert record.active_version_id is not None
+    other = get_version(connection, record.active_version_id)
+    return other if other.watermark >= draft.watermark and other.funnel == draft.funnel else None

@@ -1,0 +1,69 @@
+"""Holidays that nobody declared are found where they show, and nowhere else."""
+
+from datetime import date
+
+import numpy as np
+import pytest
+
+from models.calendar import HOLIDAY, day_from_number, holidays_of_year, number_from_day
+from models.observance import infer_observance
+
+START = date(2023, 1, 2)
+WEEKDAYS = np.array([20.0, 22.0, 21.0, 20.0, 18.0, 6.0, 4.0])
+
+
+def activity(periods: int, *, country: str | None, seed: int = 0) -> np.ndarray:
+    """Three stages that are nearly silent on the holidays of `country`."""
+    days = np.arange(periods) + number_from_day(START)
+    rate = WEEKDAYS[np.arange(periods) % 7].copy()
+    if country:
+        years = range(START.year, day_from_number(int(days[-1])).year + 1)
+        rate[np.isin(days, np.concatenate([holidays_of_year(country, year) for year in years]))] = 1.0
+    return np.random.default_rng(seed).poisson(np.tile(rate, (3, 1))).astype(float)
+
+
+def types_after(observance, periods: int) -> list[date]:
+    later = np.flatnonzero(observance.day_types[periods:] == HOLIDAY) + periods
+    return [day_from_number(int(number_from_day(START) + day)) for day in later]
+
+
+@pytest.mark.parametrize("country", ["NL", "US", "DE", "JP"])
+def test_a_year_of_kept_holidays_names_the_country_or_one_that_keeps_the_same(country):
+    periods = 364
+    observance = infer_observance(activity(periods, country=country), start=START, horizon=130)
+    ahead = set(types_after(observance, periods))
+    weekdays = {day for day in ahead if day.weekday() < 5}
+    first, last = number_from_day(START) + periods, number_from_day(START) + periods + 130
+    expected = {day_from_number(int(number)) for number in holidays_of_year(country, 2024) if first <= number < last}
+    assert weekdays == {day for day in expected if day.weekday() < 5}
+
+
+def test_a_business_that_keeps_no_holidays_gets_none():
+    observance = infer_observance(activity(364, country=None), start=START, horizon=130)
+    assert observance.belief[0][0] == ""
+    assert types_after(observance, 364) == []
+    assert "none" in observance.note
+
+
+def test_without_evidence_only_days_that_most_of_the_world_keeps_are_holidays():
+    observance = infer_observance(activity(14, country="NL")[:, :14], start=date(2023, 12, 4), horizon=40)
+    days = np.flatnonzero(observance.day_types == HOLIDAY)
+    found = {day_from_number(int(number_from_day(date(2023, 12, 4)) + day)) for day in days}
+    assert date(2024, 1, 1) in found
+    assert len(found) <= 3
+
+
+def test_what_comes_later_does_not_change_the_belief():
+    whole = activity(300, country="NL")
+    one = infer_observance(whole[:, :200], start=START, horizon=28)
+    changed = whole.copy()
+    changed[:, 200:] = 0.0
+    other = infer_observance(changed[:, :200], start=START, horizon=28)
+    assert one.belief == other.belief
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("counts", [np.zeros((2, 60)), np.full((2, 60), np.nan), np.ones((1, 1))])
+def test_histories_without_anything_to_learn_are_answered(counts):
+    observance = infer_observance(counts, start=START, horizon=28)
+    assert len(observance.day_types) == counts.shape[1] + 28

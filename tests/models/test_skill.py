@@ -1,0 +1,64 @@
+"""Scores by step bucket, and how far a forecast can be relied on."""
+
+import numpy as np
+import pytest
+
+from models.forecast import QUANTILES
+from models.skill import Evidence, coverage_from_scores, reliable_until, scores_from_evidence
+
+COLUMNS = len(QUANTILES)
+
+
+def evidence(*, ours: float, naive: float, late: float | None = None, horizon: int = 28) -> Evidence:
+    """Actuals of 10; both forecasts are sharp, off by `ours` and `naive`, ours from step 8 on by `late`."""
+    actual = np.full((4, horizon), 10.0)
+    mine = np.full((4, horizon), 10.0 + ours)
+    if late is not None:
+        mine[:, 7:] = 10.0 + late
+    return Evidence(
+        segment="total",
+        stage="won",
+        mean=mine,
+        quantiles=np.repeat(mine[:, :, None], COLUMNS, axis=2),
+        naive=np.full((4, horizon, COLUMNS), 10.0 + naive),
+        actual=actual,
+        scale=2.0,
+    )
+
+
+def test_skill_is_the_share_of_the_naive_loss_that_is_saved():
+    scores = scores_from_evidence(evidence(ours=1.0, naive=4.0))
+    assert [score.steps for score in scores] == ["1", "2-3", "4-7", "8-14", "15-28"]
+    for score in scores:
+        assert score.skill == pytest.approx(0.75)
+        assert score.wql == pytest.approx(0.1)
+        assert score.bias == pytest.approx(0.1)
+        assert score.mase == pytest.approx(0.5)
+    assert sum(score.n for score in scores) == 4 * 28
+
+
+def test_a_forecast_is_relied_on_up_to_the_last_block_before_it_loses_to_naive():
+    assert reliable_until(evidence(ours=1.0, naive=2.0)) == 28
+    assert reliable_until(evidence(ours=1.0, naive=2.0, horizon=10)) == 10
+    assert reliable_until(evidence(ours=1.0, naive=2.0, late=3.0)) == 7
+    assert reliable_until(evidence(ours=3.0, naive=2.0, late=0.0)) == 0
+
+
+def test_without_actuals_nothing_is_called_reliable():
+    unknown = evidence(ours=0.0, naive=1.0)
+    unknown.actual[:] = np.nan
+    assert reliable_until(unknown) == 0
+
+
+def test_actuals_that_have_not_come_are_not_counted():
+    partial = evidence(ours=0.0, naive=1.0)
+    partial.actual[:, 3:] = np.nan
+    scores = scores_from_evidence(partial)
+    assert [(score.steps, score.n) for score in scores] == [("1", 4), ("2-3", 8)]
+
+
+def test_coverage_is_over_all_buckets_with_its_sample_size():
+    measured = coverage_from_scores(scores_from_evidence(evidence(ours=0.0, naive=1.0)))
+    assert measured[80].measured == 1.0
+    assert measured[95].samples == 4 * 28
+    assert coverage_from_scores(()) == {}
