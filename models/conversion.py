@@ -15,7 +15,22 @@ import numpy.typing as npt
 
 from models.hazards import hazards_from_tables
 from models.kernel import kernel
-from models.spells import AGE, AGE_BINS, CARRIED, CELLS, CONVERTED, DUE, DUE_BINS, ENTERED, EXITED, PARKED, bin_of_cells
+from models.spells import (
+    AGE,
+    AGE_BINS,
+    AGE_CLASSES,
+    CARRIED,
+    CELLS,
+    CLOCKS,
+    CONVERTED,
+    DUE,
+    DUE_BINS,
+    ENTERED,
+    EXITED,
+    PARKED,
+    TABLE_OF_CLOCK,
+    bin_of_cells,
+)
 
 Array = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -26,7 +41,7 @@ HALF_LIFE = 120.0
 ENTRY_HALF_LIFE = 60.0
 """Half-life of where entrants start: on which clock, and how long before they are due."""
 BINS = max(len(AGE_BINS), len(DUE_BINS) + 1)
-SIZES = np.array(CELLS, dtype=np.int64)
+TABLES = DUE + len(AGE_CLASSES)
 BIN_OF_CELL = bin_of_cells()
 
 
@@ -34,7 +49,7 @@ BIN_OF_CELL = bin_of_cells()
 class ConversionState:
     """What a transition's past leaves behind; float64, no references to the data.
 
-    converted, exited, at_risk: (clocks, day types, bins), discounted. waiting: (clocks, cells), entities at the end
+    converted, exited, at_risk: (TABLES, day types, bins), discounted. waiting: (clocks, cells), entities at the end
     of the last period. entries: (clocks, cells), discounted entrants by the cell in which they start.
     """
 
@@ -51,8 +66,8 @@ class ConversionState:
 
 def make_state(*, season_length: int) -> ConversionState:
     """Return the state before the first entity."""
-    table = (len(CELLS), season_length + 1, BINS)
-    cells = (len(CELLS), max(CELLS))
+    table = (TABLES, season_length + 1, BINS)
+    cells = (CLOCKS, int(CELLS.max()))
     return ConversionState(np.zeros(table), np.zeros(table), np.zeros(table), np.zeros(cells), np.zeros(cells))
 
 
@@ -93,8 +108,6 @@ def advance(
         observed,
         origins,
         np.ascontiguousarray(inflow),
-        SIZES,
-        BIN_OF_CELL,
         forecasts,
     )
     return state, forecasts
@@ -114,8 +127,6 @@ def forecast(state: ConversionState, day_types: Ints, inflow: Array, *, waiting:
         state.entries,
         np.ascontiguousarray(day_types, dtype=np.int64),
         np.ascontiguousarray(inflow),
-        SIZES,
-        BIN_OF_CELL,
         out,
     )
     return out
@@ -133,8 +144,6 @@ def _advance(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for t
     observed: Flags,
     origins: Ints,
     inflow: Array,
-    sizes: Ints,
-    bin_of_cell: Ints,
     out: Array,
 ) -> None:
     decay, entry_decay = 0.5 ** (1.0 / HALF_LIFE), 0.5 ** (1.0 / ENTRY_HALF_LIFE)
@@ -143,41 +152,44 @@ def _advance(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for t
         first = row
         while row < len(moves) and moves[row, 0] == t:
             row += 1
-        _move_on(waiting, sizes)
+        _move_on(waiting)
         _enter(waiting, entries, moves[first:row], entry_decay)
         if observed[t]:
             converted *= decay
             exited *= decay
             at_risk *= decay
-            for clock in range(sizes.size):
-                for cell in range(sizes[clock]):
-                    at_risk[clock, types[t], bin_of_cell[clock, cell]] += waiting[clock, cell]
+            for clock in range(CLOCKS):
+                for cell in range(CELLS[clock]):
+                    at_risk[TABLE_OF_CLOCK[clock], types[t], BIN_OF_CELL[clock, cell]] += waiting[clock, cell]
         for move in moves[first:row]:
             clock, cell, kind, number = move[1], move[2], move[3], move[4]
-            if kind >= CONVERTED:
-                waiting[clock, cell] -= number
-                if observed[t] and kind == CONVERTED:
-                    converted[clock, types[t], bin_of_cell[clock, cell]] += number
+            if kind < CONVERTED:
+                continue
+            waiting[clock, cell] -= number
             if kind == EXITED:
                 waiting[PARKED, 0] += number
-                if observed[t]:
-                    exited[clock, types[t], bin_of_cell[clock, cell]] += number
+            if observed[t]:
+                events = converted if kind == CONVERTED else exited
+                events[TABLE_OF_CLOCK[clock], types[t], BIN_OF_CELL[clock, cell]] += number
         while at < origins.size and origins[at] == t:
-            _forecast(
-                converted, exited, at_risk, waiting, entries, types[t + 1 :], inflow[at], sizes, bin_of_cell, out[at]
-            )
+            _forecast(converted, exited, at_risk, waiting, entries, types[t + 1 :], inflow[at], out[at])
             at += 1
 
 
 @kernel
-def _move_on(waiting: Array, sizes: Ints) -> None:
-    """One period passes: everyone is one cell further, the last cell keeps its own."""
-    for clock in range(sizes.size):
-        last = sizes[clock] - 1
-        waiting[clock, last] += waiting[clock, last - 1]
-        for cell in range(last - 1, 0, -1):
-            waiting[clock, cell] = waiting[clock, cell - 1]
-        waiting[clock, 0] = 0.0
+def _move_on(waiting: Array) -> None:
+    """One period passes: everyone is one cell further, and one age on the DUE clocks; the last ones keep their own."""
+    for clock in range(CLOCKS - 1, -1, -1):
+        last = CELLS[clock] - 1
+        if clock < DUE or clock == CLOCKS - 1:
+            waiting[clock, last] += waiting[clock, last - 1]
+            for cell in range(last - 1, 0, -1):
+                waiting[clock, cell] = waiting[clock, cell - 1]
+            waiting[clock, 0] = 0.0
+        else:
+            waiting[clock + 1, last] += waiting[clock, last]
+            waiting[clock + 1, 1 : last + 1] += waiting[clock, :last]
+            waiting[clock] = 0.0
 
 
 @kernel
@@ -192,7 +204,7 @@ def _enter(waiting: Array, entries: Array, moves: Ints, decay: float) -> None:
 
 
 @kernel
-def _forecast(  # noqa: PLR0913, PLR0917 - as above
+def _forecast(
     converted: Array,
     exited: Array,
     at_risk: Array,
@@ -200,42 +212,38 @@ def _forecast(  # noqa: PLR0913, PLR0917 - as above
     entries: Array,
     types: Ints,
     inflow: Array,
-    sizes: Ints,
-    bin_of_cell: Ints,
     out: Array,
 ) -> None:
     """Let the periods after the last pass: hazards by cell, then everyone's way through them."""
-    kinds = converted.shape[1]
-    convert = np.zeros((sizes.size, kinds, waiting.shape[1]))
-    leave = np.zeros((sizes.size, kinds, waiting.shape[1]))
-    used = np.zeros(sizes.size, dtype=np.bool_)
-    for clock in range(sizes.size):
-        used[clock] = at_risk[clock].sum() > 0.0
-        if used[clock]:
-            by_bin = hazards_from_tables(converted[clock], at_risk[clock])
-            leave_by_bin = hazards_from_tables(exited[clock], at_risk[clock])
-            for kind in range(kinds):
-                for cell in range(sizes[clock]):
-                    b = bin_of_cell[clock, cell]
-                    convert[clock, kind, cell] = by_bin[kind, b]
-                    leave[clock, kind, cell] = min(leave_by_bin[kind, b], 1.0 - by_bin[kind, b])
+    convert, leave = _hazards(converted, exited, at_risk)
     share = entries / max(entries.sum(), 1e-12)
     if entries.sum() <= 0.0:
         share[AGE, 0] = 1.0
     here = waiting.copy()
     for h in range(out.size):
         kind = types[h]
-        _move_on(here, sizes)
-        here[AGE] += inflow[h] * share[AGE]
-        here[DUE] += inflow[h] * share[DUE]
+        _move_on(here)
+        here += inflow[h] * share
         total, gone = 0.0, 0.0
-        for clock in range(sizes.size):
-            if used[clock]:
-                for cell in range(sizes[clock]):
-                    done = here[clock, cell] * convert[clock, kind, cell]
-                    parked = here[clock, cell] * leave[clock, kind, cell]
+        for clock in range(CLOCKS):
+            table = TABLE_OF_CLOCK[clock]
+            for cell in range(CELLS[clock]):
+                if here[clock, cell] != 0.0:
+                    b = BIN_OF_CELL[clock, cell]
+                    done = here[clock, cell] * convert[table, kind, b]
+                    parked = here[clock, cell] * leave[table, kind, b]
                     here[clock, cell] -= done + parked
                     total += done
                     gone += parked
         here[PARKED, 0] += gone
         out[h] = total
+
+
+@kernel
+def _hazards(converted: Array, exited: Array, at_risk: Array) -> tuple[Array, Array]:
+    """Hazards of conversion and of exit, (TABLES, day types, bins); together at most 1."""
+    convert, leave = np.zeros(converted.shape), np.zeros(converted.shape)
+    for first, last in ((AGE, AGE + 1), (PARKED, PARKED + 1), (DUE, TABLES)):
+        convert[first:last] = hazards_from_tables(converted[first:last], at_risk[first:last])
+        leave[first:last] = hazards_from_tables(exited[first:last], at_risk[first:last])
+    return convert, np.minimum(leave, 1.0 - convert)

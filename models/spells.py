@@ -1,9 +1,9 @@
 """Entities waiting at a stage, as moves on clocks: who starts waiting, converts or leaves, in which cell, per period.
 
-An entity waits for the next stage on one of three clocks. AGE counts the periods since it reached the stage. DUE
-counts the periods to and past its due day, for entities that have one, in the transition into the due stage.
-PARKED counts the periods since an exit: an exit need not be the end, and whether parked entities come back is for
-their hazard to say.
+An entity waits for the next stage on a clock. AGE counts the periods since it reached the stage. The DUE clocks
+count the periods to and past its due day, for entities that have one, in the transition into the due stage; there is
+one for each age up to OLD, because the newest are the likeliest to be cancelled. PARKED counts the periods since an
+exit: an exit need not be the end, and whether parked entities come back is for their hazard to say.
 
 Moves are additive: late knowledge is told by further moves, with negative numbers where it takes something back.
 """
@@ -20,13 +20,16 @@ from models.history import History
 Ints = npt.NDArray[np.int64]
 Days = npt.NDArray[np.int32]
 
-AGE, DUE, PARKED = 0, 1, 2
-"""Clocks."""
+AGE, PARKED, DUE = 0, 1, 2
+"""Clocks; DUE is the first of OLD + 1, by age."""
+OLD = 14
+"""Age from which all wait on the last of the DUE clocks."""
 ENTERED, CARRIED, CONVERTED, EXITED = 0, 1, 2, 3
 """What a move does. CARRIED: waits since before the first period, so is not new. EXITED: is parked from then on."""
 LONGEST_LEAD = 365
 """A due day further away than this many periods is like none."""
-CELLS: tuple[int, int, int] = (181, LONGEST_LEAD + 46, 181)
+CLOCKS = DUE + OLD + 1
+CELLS = np.array([181, 181] + [LONGEST_LEAD + 46] * (OLD + 1), dtype=np.int64)
 """Cells of each clock; the last one holds all who wait longer."""
 DUE_CELL = LONGEST_LEAD
 """Cell of the DUE clock on the due day."""
@@ -35,12 +38,20 @@ DUE_BINS = (-270, -180, -130, -90, -60, -45, -35, -28, -21, -17, -14, -12, *rang
 """First age, and first period after the due day, of each bin: cells of a bin share their hazards."""
 
 
+AGE_CLASSES = (0, 1, 3, 7, 14)
+"""First age of each class of DUE clocks, which share their hazards."""
+TABLE_OF_CLOCK = np.array(
+    [AGE, PARKED, *(DUE - 1 + np.searchsorted(AGE_CLASSES, np.arange(OLD + 1), side="right"))], dtype=np.int64
+)
+"""Table of each clock: AGE, PARKED, then one for each class."""
+
+
 def bin_of_cells() -> Ints:
-    """Bin of each cell of each clock, (3, most cells); cells that a clock does not have are in its last bin."""
-    cells = np.arange(max(CELLS))
+    """Bin of each cell of each clock, (CLOCKS, most cells); cells that a clock does not have are in its last bin."""
+    cells = np.arange(CELLS.max())
     age = np.searchsorted(AGE_BINS, cells, side="right") - 1
     due = np.searchsorted(DUE_BINS, cells - DUE_CELL, side="right")
-    return np.stack([age, due, age]).astype(np.int64)
+    return np.stack([due if clock >= DUE else age for clock in range(CLOCKS)]).astype(np.int64)
 
 
 def moves_of_history(history: History) -> list[list[Ints | None]]:
@@ -105,7 +116,7 @@ def moves_from_days(here: Days, following: Days, exits: Days, due: Days | None, 
         lead = dated - start
         on_due = (dated != NEVER) & (lead <= LONGEST_LEAD)
         clock[on_due] = DUE
-        cell[on_due] = np.minimum(DUE_CELL - lead[on_due], CELLS[DUE] - 1)
+        cell[on_due] = DUE_CELL - lead[on_due]
     wait = _spells(clock, cell, start, converted, left, periods=periods)
     again = left < end
     back = np.full(again.sum(), PARKED)
@@ -115,21 +126,26 @@ def moves_from_days(here: Days, following: Days, exits: Days, due: Days | None, 
 
 def _spells(clock: Ints, cell: Ints, start: Ints, converted: Ints, left: Ints, *, periods: int) -> Ints:
     """Moves (period, clock, cell, kind), one row each, of spells that begin in `start` at `cell`."""
-    last = np.array(CELLS)[clock] - 1
     stop = np.minimum(converted, left)
     known = (stop >= 0) & (start < periods)
     first = np.maximum(start, 0)
     kind = np.where(start < 0, CARRIED, ENTERED)
-    begin = np.stack([first, clock, np.minimum(cell + first - start, last), kind], axis=1)[known]
+    begin = np.stack([first, *_place(clock, cell, first - start), kind], axis=1)[known]
     done = known & (stop < periods)
     kind = np.where(left < converted, EXITED, CONVERTED)
-    finish = np.stack([stop, clock, np.minimum(cell + stop - start, last), kind], axis=1)[done]
+    finish = np.stack([stop, *_place(clock, cell, stop - start), kind], axis=1)[done]
     return np.concatenate([begin, finish])
+
+
+def _place(clock: Ints, cell: Ints, waited: Ints) -> tuple[Ints, Ints]:
+    """Clock and cell after so many periods on a clock that was entered at `cell`."""
+    now = np.where(clock == DUE, DUE + np.minimum(waited, OLD), clock)
+    return now, np.minimum(cell + waited, CELLS[now] - 1)
 
 
 def _counted(moves: Ints) -> Ints:
     """Equal moves as one row with their number, by period."""
-    sizes = (len(CELLS), max(CELLS), 4)
+    sizes = (CLOCKS, int(CELLS.max()), 4)
     key = np.ravel_multi_index((moves[:, 1], moves[:, 2], moves[:, 3]), sizes) + moves[:, 0] * np.prod(sizes)
     keys, number = np.unique(key, return_counts=True)
     period, rest = np.divmod(keys, np.prod(sizes))
