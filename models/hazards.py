@@ -49,7 +49,6 @@ def hazards_from_tables(events: Array, at_risk: Array) -> Array:
     day, group = np.ones(kinds), np.ones(classes)
     base = np.full(bins, total / exposed)
     for _ in range(ROUNDS):
-        _fit_bins(events, at_risk, day, group, total / exposed, base)
         _fit_days(events, at_risk, base, group, day)
         if classes > 1:
             for c in range(classes):
@@ -57,16 +56,17 @@ def hazards_from_tables(events: Array, at_risk: Array) -> Array:
                 for d in range(kinds):
                     expected += day[d] * (base * at_risk[c, d]).sum()
                 group[c] = (happened + DAY_WEIGHT) / (expected + DAY_WEIGHT)
+        _fit_bins(events, at_risk, day, group, total / exposed, base)
     for c in range(classes):
         for d in range(kinds):
             hazards[c, d] = group[c] * day[d] * base
-    expected_events = hazards * at_risk
     for b in range(bins):
         for d in range(kinds):
-            hazards[:, d, b] *= (events[:, d, b].sum() + CELL_WEIGHT) / (expected_events[:, d, b].sum() + CELL_WEIGHT)
+            seen, expected = events[:, d, b].sum(), (hazards[:, d, b] * at_risk[:, d, b]).sum()
+            hazards[:, d, b] *= (seen + CELL_WEIGHT) / (expected + CELL_WEIGHT)
         if classes > 1:
             for c in range(classes):
-                seen, expected = events[c, :, b].sum(), expected_events[c, :, b].sum()
+                seen, expected = events[c, :, b].sum(), (hazards[c, :, b] * at_risk[c, :, b]).sum()
                 hazards[c, :, b] *= (seen + CELL_WEIGHT) / (expected + CELL_WEIGHT)
     return np.minimum(hazards, 1.0)
 

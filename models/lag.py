@@ -27,8 +27,8 @@ LAST_LAG = np.array([last for _, last in LAGS])
 LONGEST = LAGS[-1][1] + 1
 HALF_LIFE = 90.0
 """Half-life of what the weights are learnt from, and of the day types' factors."""
-LEVEL_HALF_LIFE = 7.0
-"""Half-life of the level, seasons of seven periods or not."""
+LEVEL_HALF_LIFE = 5.0
+"""Half-life of the level, periods."""
 LEVEL_WEIGHT = 5.0
 """Counts' worth of a level of 1."""
 RIDGE = 0.02
@@ -41,9 +41,9 @@ ITERATIONS = 60
 class LagState:
     """What a counted transition's past leaves behind; all float64.
 
-    gram (lags, lags), cross (lags,): discounted products. total, days (day types,): of the stage after. smooth
-    (LONGEST,), window (season_length,): season means and counts of the stage before, newest last. expected (lags,),
-    actual (1,): of the level. size (2,): running mean of the stage after, and its weight.
+    gram (lags, lags), cross (lags,): discounted products. total, days (day types,): shares of the running mean, and
+    days. smooth (LONGEST,), window (season_length,): season means and counts of the stage before, newest last.
+    expected (lags,), actual (1,): of the level. size (2,): running sum of the stage after, and its weight.
     """
 
     gram: Array
@@ -151,11 +151,11 @@ def _advance(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for t
         if not np.isnan(after[t]):
             total *= decay
             days *= decay
-            total[types[t]] += after[t]
-            days[types[t]] += 1.0
             size *= level_decay
             size[0] += after[t]
             size[1] += 1.0
+            total[types[t]] += after[t] / (size[0] / size[1] + 0.5)  # a share, so that a wave does not tilt the factors
+            days[types[t]] += 1.0
             factor = _factors(total, days)[types[t]]
             weight = min(factor, 1.0) / (size[0] / size[1] + 0.5)
             gram *= decay

@@ -71,3 +71,13 @@ def test_nothing_observed_is_forecast_as_nothing():
     nothing = np.full(60, np.nan)
     _, forecast = run(nothing, nothing)
     assert_array_equal(forecast, np.zeros((1, HORIZON)))
+
+
+def test_a_holiday_that_fell_into_a_wave_does_not_tilt_the_factor_of_holidays():
+    before = np.full(300, 100.0)
+    before[230:260] *= 20
+    after = 0.3 * np.convolve(before, np.full(7, 1 / 7))[:300]
+    types = np.arange(300 + HORIZON, dtype=np.int64) % 7
+    types[[245, 250, 303]] = 7
+    _, forecast = run(before, after, types=types, inflow=np.full((1, HORIZON), 100.0))
+    assert_allclose(forecast[0, 3], forecast[0, 2], rtol=0.25)

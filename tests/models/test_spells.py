@@ -14,6 +14,7 @@ from models.spells import (
     ENTERED,
     EXITED,
     LONGEST_LEAD,
+    OLD,
     PARKED,
     bin_of_cells,
     moves_from_days,
@@ -65,9 +66,10 @@ def test_a_due_entity_runs_on_days_to_due_early_late_and_beside_those_without():
     assert made == [
         (1, AGE, 0, ENTERED, 1),
         (1, DUE, DUE_CELL - 10, ENTERED, 2),
-        (9, DUE, DUE_CELL - 2, CONVERTED, 1),
-        (13, DUE, DUE_CELL + 2, CONVERTED, 1),
+        (9, DUE + 8, DUE_CELL - 2, CONVERTED, 1),
+        (13, DUE + 12, DUE_CELL + 2, CONVERTED, 1),
     ]
+    assert moves([-30], [13], due=[11])[0] == (0, DUE + OLD, DUE_CELL - 11, CARRIED, 1)
 
 
 def test_a_due_day_long_past_or_years_away_does_no_harm():
