@@ -187,9 +187,9 @@ def _move_on(waiting: Array) -> None:
                 waiting[clock, cell] = waiting[clock, cell - 1]
             waiting[clock, 0] = 0.0
         else:
-            waiting[clock + 1, last] += waiting[clock, last]
-            waiting[clock + 1, 1 : last + 1] += waiting[clock, :last]
-            waiting[clock] = 0.0
+            for cell in range(last, -1, -1):
+                waiting[clock + 1, min(cell + 1, last)] += waiting[clock, cell]
+                waiting[clock, cell] = 0.0
 
 
 @kernel
@@ -223,7 +223,9 @@ def _forecast(
     for h in range(out.size):
         kind = types[h]
         _move_on(here)
-        here += inflow[h] * share
+        for clock in (AGE, DUE):
+            for cell in range(CELLS[clock]):
+                here[clock, cell] += inflow[h] * share[clock, cell]
         total, gone = 0.0, 0.0
         for clock in range(CLOCKS):
             table = TABLE_OF_CLOCK[clock]

@@ -46,33 +46,55 @@ def hazards_from_tables(events: Array, at_risk: Array) -> Array:
     total, exposed = events.sum(), at_risk.sum()
     if total <= 0.0 or exposed <= 0.0:
         return hazards
-    day, group = np.ones(kinds), np.ones(classes)
-    base = np.full(bins, total / exposed)
+    mean = total / exposed
+    group, day, base = np.ones(classes), np.ones(kinds), np.full(bins, mean)
     for _ in range(ROUNDS):
-        _fit_days(events, at_risk, base, group, day)
+        _fit_days(events, at_risk, group, day, base)
         if classes > 1:
-            for c in range(classes):
-                happened, expected = events[c].sum(), 0.0
-                for d in range(kinds):
-                    expected += day[d] * (base * at_risk[c, d]).sum()
-                group[c] = (happened + DAY_WEIGHT) / (expected + DAY_WEIGHT)
-        _fit_bins(events, at_risk, day, group, total / exposed, base)
+            _fit_classes(events, at_risk, group, day, base)
+        _fit_bins(events, at_risk, group, day, base, mean)
     for c in range(classes):
         for d in range(kinds):
-            hazards[c, d] = group[c] * day[d] * base
+            for b in range(bins):
+                hazards[c, d, b] = group[c] * day[d] * base[b]
     for b in range(bins):
         for d in range(kinds):
-            seen, expected = events[:, d, b].sum(), (hazards[:, d, b] * at_risk[:, d, b]).sum()
-            hazards[:, d, b] *= (seen + CELL_WEIGHT) / (expected + CELL_WEIGHT)
+            _correct(events, at_risk, hazards, (0, classes), (d, d + 1), b)
         if classes > 1:
             for c in range(classes):
-                seen, expected = events[c, :, b].sum(), (hazards[c, :, b] * at_risk[c, :, b]).sum()
-                hazards[c, :, b] *= (seen + CELL_WEIGHT) / (expected + CELL_WEIGHT)
+                _correct(events, at_risk, hazards, (c, c + 1), (0, kinds), b)
     return np.minimum(hazards, 1.0)
 
 
 @kernel
-def _fit_bins(events: Array, at_risk: Array, day: Array, group: Array, mean: float, base: Array) -> None:
+def _fit_days(events: Array, at_risk: Array, group: Array, day: Array, base: Array) -> None:
+    """Factor of each day type given the rest, in place."""
+    for d in range(day.size):
+        happened, expected = 0.0, 0.0
+        for c in range(group.size):
+            for b in range(base.size):
+                happened += events[c, d, b]
+                expected += group[c] * base[b] * at_risk[c, d, b]
+        if d < day.size - 1:
+            day[d] = (happened + DAY_WEIGHT) / (expected + DAY_WEIGHT)
+        else:
+            day[d] = (happened + SPECIAL_WEIGHT * day[d - 1]) / (expected + SPECIAL_WEIGHT)
+
+
+@kernel
+def _fit_classes(events: Array, at_risk: Array, group: Array, day: Array, base: Array) -> None:
+    """Factor of each class given the rest, in place."""
+    for c in range(group.size):
+        happened, expected = 0.0, 0.0
+        for d in range(day.size):
+            for b in range(base.size):
+                happened += events[c, d, b]
+                expected += day[d] * base[b] * at_risk[c, d, b]
+        group[c] = (happened + DAY_WEIGHT) / (expected + DAY_WEIGHT)
+
+
+@kernel
+def _fit_bins(events: Array, at_risk: Array, group: Array, day: Array, base: Array, mean: float) -> None:
     """Hazard of each bin given the factors, in place."""
     for b in range(base.size):
         happened, expected = BIN_WEIGHT * mean, BIN_WEIGHT
@@ -84,14 +106,15 @@ def _fit_bins(events: Array, at_risk: Array, day: Array, group: Array, mean: flo
 
 
 @kernel
-def _fit_days(events: Array, at_risk: Array, base: Array, group: Array, day: Array) -> None:
-    """Factor of each day type given the rest, in place."""
-    for d in range(day.size):
-        happened, expected = 0.0, 0.0
-        for c in range(group.size):
-            happened += events[c, d].sum()
-            expected += group[c] * (base * at_risk[c, d]).sum()
-        if d < day.size - 1:
-            day[d] = (happened + DAY_WEIGHT) / (expected + DAY_WEIGHT)
-        else:
-            day[d] = (happened + SPECIAL_WEIGHT * day[d - 1]) / (expected + SPECIAL_WEIGHT)
+def _correct(
+    events: Array, at_risk: Array, hazards: Array, classes: tuple[int, int], kinds: tuple[int, int], b: int
+) -> None:
+    """Multiply one cell of two factors, first to last (exclusive) of the third, by what happened over expected."""
+    happened, expected = CELL_WEIGHT, CELL_WEIGHT
+    for c in range(classes[0], classes[1]):
+        for d in range(kinds[0], kinds[1]):
+            happened += events[c, d, b]
+            expected += hazards[c, d, b] * at_risk[c, d, b]
+    for c in range(classes[0], classes[1]):
+        for d in range(kinds[0], kinds[1]):
+            hazards[c, d, b] *= happened / expected
