@@ -37,9 +37,7 @@ Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
 HALF_LIFE = 120.0
-"""Half-life of the tables, periods."""
-ENTRY_HALF_LIFE = 60.0
-"""Half-life of where entrants start: on which clock, and how long before they are due."""
+"""Half-life of the tables, and of where entrants start, periods."""
 BINS = max(len(AGE_BINS), len(DUE_BINS) + 1)
 TABLES = DUE + len(AGE_CLASSES)
 BIN_OF_CELL = bin_of_cells()
@@ -146,14 +144,14 @@ def _advance(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for t
     inflow: Array,
     out: Array,
 ) -> None:
-    decay, entry_decay = 0.5 ** (1.0 / HALF_LIFE), 0.5 ** (1.0 / ENTRY_HALF_LIFE)
+    decay = 0.5 ** (1.0 / HALF_LIFE)
     row, at = 0, 0
     for t in range(observed.size):
         first = row
         while row < len(moves) and moves[row, 0] == t:
             row += 1
         _move_on(waiting)
-        _enter(waiting, entries, moves[first:row], entry_decay)
+        _enter(waiting, entries, moves[first:row], decay)
         if observed[t]:
             converted *= decay
             exited *= decay
