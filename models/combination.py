@@ -73,6 +73,7 @@ def combine(forecasts: Array, counts: Array, origins: Days, bucket: Days, length
     """
     experts, many, horizon = forecasts.shape
     buckets = lengths.size
+    together = np.ascontiguousarray(np.transpose(forecasts, (1, 2, 0)))
     decay = 0.5 ** (1.0 / HALF_LIFE)
     absolute = np.zeros((buckets, experts))
     gram = np.zeros((buckets, experts, experts))
@@ -103,7 +104,7 @@ def combine(forecasts: Array, counts: Array, origins: Days, bucket: Days, length
                 b = bucket[step - 1]
                 seen[b] += 1.0
                 _learn(
-                    forecasts[:, o, step - 1],
+                    together[o, step - 1],
                     y,
                     0.3 * running / running_mass,
                     1.0 / lengths[b],
@@ -120,7 +121,7 @@ def combine(forecasts: Array, counts: Array, origins: Days, bucket: Days, length
             for step in range(horizon):
                 value = 0.0
                 for e in range(experts):
-                    value += weights[bucket[step], e] * forecasts[e, at, step]
+                    value += weights[bucket[step], e] * together[at, step, e]
                 combined[at, step] = value
             at += 1
     return combined, weights
@@ -144,9 +145,10 @@ def _learn(  # noqa: PLR0913, PLR0917 - the sums, spread out for the compiler
     weight = share / (scale * np.sqrt(scale))
     for e in range(predicted.size):
         absolute[e] += share * abs(predicted[e] - y) / scale
-        cross[e] += weight * predicted[e] * y
-        for f in range(predicted.size):
-            gram[e, f] += weight * predicted[e] * predicted[f]
+        weighted = weight * predicted[e]
+        cross[e] += weighted * y
+        for f in range(e + 1):
+            gram[e, f] += weighted * predicted[f]
     square[b] += weight * y * y
     mass[b] += share
 
@@ -160,7 +162,7 @@ def _weigh(absolute: Array, gram: Array, cross: Array, square: Array, mass: Arra
         if seen[b] < MINIMUM_ORIGINS:
             weights[b] = weights[b - 1] if b > 0 else equal
             continue
-        a, g, c = absolute[b].copy(), gram[b].copy(), cross[b].copy()
+        a, g, c = absolute[b].copy(), gram[b].copy(), cross[b].copy()  # of g, the lower triangle
         s, m = square[b], mass[b]
         for n in (b - 1, b + 1):
             if 0 <= n < buckets:
@@ -179,10 +181,12 @@ def _weigh(absolute: Array, gram: Array, cross: Array, square: Array, mass: Arra
 
 @kernel
 def _quadratic(gram: Array, vector: Array) -> float:
+    """v'Gv of a symmetric matrix of which the lower triangle is filled."""
     total = 0.0
     for i in range(vector.size):
-        for j in range(vector.size):
-            total += vector[i] * gram[i, j] * vector[j]
+        total += vector[i] * gram[i, i] * vector[i]
+        for j in range(i):
+            total += 2 * vector[i] * gram[i, j] * vector[j]
     return total
 
 

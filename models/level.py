@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.kernel import kernel
+from models.smoothing import check_day_types
 
 Array = npt.NDArray[np.float64]
 Days = npt.NDArray[np.int64]
@@ -66,6 +67,7 @@ def advance(
     `counts` is (series, periods), NaN where missing; `day_types` and `origins` as in `smoothing.advance`.
     Returns the new state and the forecasts, (levels, series, origins, horizon); NaN before the first count.
     """
+    check_day_types(day_types, periods=counts.shape[1], horizon=horizon, season_length=state.profile_days.shape[1] - 1)
     state = state.copy()
     forecasts = np.full((len(HALF_LIVES), len(counts), len(origins), horizon), np.nan)
     _advance(
