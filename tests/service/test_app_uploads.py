@@ -54,8 +54,8 @@ def parquet_bytes():
     ("kind", "content"),
     [
         ("text/csv; charset=utf-8", CSV.encode()),
-        ("text/csv", gzip.compress(CSV.encode())),
-        ("application/gzip", gzip.compress(CSV.encode())),
+        ("text/csv", gzip.compress(CSV.encode(), mtime=0)),
+        ("application/gzip", gzip.compress(CSV.encode(), mtime=0)),
         ("application/x-ndjson", b"\n".join(orjson.dumps(row) for row in ROWS)),
         ("application/json", orjson.dumps(ROWS)),
         ("application/vnd.apache.parquet", parquet_bytes()),
@@ -184,7 +184,7 @@ def test_a_bad_row_is_named_by_line_and_field_and_nothing_is_kept(upload, client
     [
         ("text/csv", b""),
         ("text/csv", b"entity_id,stage,ts\n\x00,a,2024-01-01\n"),
-        ("text/csv", gzip.compress(CSV.encode())[:-20]),
+        ("text/csv", gzip.compress(CSV.encode(), mtime=0)[:-20]),
         ("text/csv", b"entity_id,stage\na,lead\n"),
         ("text/csv", b"entity_id,stage,ts\n" + b"x" * 300 + b",lead,2024-01-01\n"),
         ("application/json", b'[{"entity_id": "\\ud800", "stage": "lead", "ts": "2024-01-01"}]'),
