@@ -19,9 +19,9 @@ Days = npt.NDArray[np.int64]
 
 BUCKETS: tuple[tuple[int, int], ...] = ((1, 1), (2, 3), (4, 7), (8, 14), (15, 28), (29, 56))
 """First and last step of each bucket."""
-ORIGIN_GAP = 3
+ORIGIN_GAP = 5
 """Periods between rolling origins; no divisor of a week, so that step 1 meets every weekday."""
-CHECKPOINT_GAP = 10
+CHECKPOINT_GAP = 6
 """Origins between two looks at the weights: each origin is combined by weights that it could have known."""
 FIRST_ORIGIN = 14
 """Periods of history before the first rolling origin."""
@@ -74,7 +74,8 @@ def combine(forecasts: Array, counts: Array, origins: Days, bucket: Days, length
     experts, many, horizon = forecasts.shape
     buckets = lengths.size
     together = np.ascontiguousarray(np.transpose(forecasts, (1, 2, 0)))
-    decay = 0.5 ** (1.0 / HALF_LIFE)
+    growth = 2.0 ** (1.0 / HALF_LIFE)  # newer evidence grows instead of all older fading: only ratios matter
+    worth = 1.0
     absolute = np.zeros((buckets, experts))
     gram = np.zeros((buckets, experts, experts))
     cross = np.zeros((buckets, experts))
@@ -86,15 +87,11 @@ def combine(forecasts: Array, counts: Array, origins: Days, bucket: Days, length
     running, running_mass = 0.0, 0.0
     oldest, at = 0, 0
     for t in range(counts.size):
-        absolute *= decay
-        gram *= decay
-        cross *= decay
-        square *= decay
-        mass *= decay
+        worth *= growth
         y = counts[t]
         if not np.isnan(y):
-            running = running * decay + y
-            running_mass = running_mass * decay + 1.0
+            running += worth * y
+            running_mass += worth
             while oldest < many and t - origins[oldest] > horizon:
                 oldest += 1
             for o in range(oldest, many):
@@ -107,7 +104,7 @@ def combine(forecasts: Array, counts: Array, origins: Days, bucket: Days, length
                     together[o, step - 1],
                     y,
                     0.3 * running / running_mass,
-                    1.0 / lengths[b],
+                    worth / lengths[b],
                     absolute[b],
                     gram[b],
                     cross[b],
@@ -141,7 +138,10 @@ def _learn(  # noqa: PLR0913, PLR0917 - the sums, spread out for the compiler
     b: int,
 ) -> None:
     """Add one arrived target to the sums; errors count relative to the level, so that no wave drowns the rest."""
-    scale = max(predicted.mean(), floor) + 1e-6
+    total = 0.0
+    for e in range(predicted.size):
+        total += predicted[e]
+    scale = max(total / predicted.size, floor) + 1e-6
     weight = share / (scale * np.sqrt(scale))
     for e in range(predicted.size):
         absolute[e] += share * abs(predicted[e] - y) / scale
