@@ -19,9 +19,9 @@ Days = npt.NDArray[np.int64]
 
 BUCKETS: tuple[tuple[int, int], ...] = ((1, 1), (2, 3), (4, 7), (8, 14), (15, 28), (29, 56))
 """First and last step of each bucket."""
-ORIGIN_GAP = 3
+ORIGIN_GAP = 5
 """Periods between rolling origins; no divisor of a week, so that step 1 meets every weekday."""
-CHECKPOINT_GAP = 10
+CHECKPOINT_GAP = 6
 """Origins between two looks at the weights: each origin is combined by weights that it could have known."""
 FIRST_ORIGIN = 14
 """Periods of history before the first rolling origin."""
@@ -108,7 +108,9 @@ def _combine(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for t
     """Fill `combined` and update `weights`, which come as the prior."""
     experts, many, horizon = forecasts.shape
     buckets = lengths.size
-    decay = 0.5 ** (1.0 / half_life)
+    together = np.ascontiguousarray(np.transpose(forecasts, (1, 2, 0)))
+    growth = 2.0 ** (1.0 / half_life)  # newer evidence grows instead of all older fading: only ratios matter
+    worth = 1.0
     absolute = np.zeros((buckets, experts))
     gram = np.zeros((buckets, experts, experts))
     cross = np.zeros((buckets, experts))
@@ -119,15 +121,11 @@ def _combine(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for t
     running, running_mass = 0.0, 0.0
     oldest, at = 0, 0
     for t in range(counts.size):
-        absolute *= decay
-        gram *= decay
-        cross *= decay
-        square *= decay
-        mass *= decay
+        worth *= growth
         y = counts[t]
         if not np.isnan(y):
-            running = running * decay + y
-            running_mass = running_mass * decay + 1.0
+            running += worth * y
+            running_mass += worth
             while oldest < many and t - origins[oldest] > horizon:
                 oldest += 1
             for o in range(oldest, many):
@@ -137,10 +135,10 @@ def _combine(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for t
                 b = bucket[step - 1]
                 seen[b] += 1.0
                 _learn(
-                    forecasts[:, o, step - 1],
+                    together[o, step - 1],
                     y,
                     0.3 * running / running_mass,
-                    1.0 / lengths[b],
+                    worth / lengths[b],
                     absolute[b],
                     gram[b],
                     cross[b],
@@ -154,7 +152,7 @@ def _combine(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for t
             for step in range(horizon):
                 value = 0.0
                 for e in range(experts):
-                    value += weights[bucket[step], e] * forecasts[e, at, step]
+                    value += weights[bucket[step], e] * together[at, step, e]
                 combined[at, step] = value
             at += 1
 
@@ -173,13 +171,17 @@ def _learn(  # noqa: PLR0913, PLR0917 - the sums, spread out for the compiler
     b: int,
 ) -> None:
     """Add one arrived target to the sums; errors count relative to the level, so that no wave drowns the rest."""
-    scale = max(predicted.mean(), floor) + 1e-6
+    total = 0.0
+    for e in range(predicted.size):
+        total += predicted[e]
+    scale = max(total / predicted.size, floor) + 1e-6
     weight = share / (scale * np.sqrt(scale))
     for e in range(predicted.size):
         absolute[e] += share * abs(predicted[e] - y) / scale
-        cross[e] += weight * predicted[e] * y
-        for f in range(predicted.size):
-            gram[e, f] += weight * predicted[e] * predicted[f]
+        weighted = weight * predicted[e]
+        cross[e] += weighted * y
+        for f in range(e + 1):
+            gram[e, f] += weighted * predicted[f]
     square[b] += weight * y * y
     mass[b] += share
 
@@ -202,7 +204,7 @@ def _weigh(  # noqa: PLR0913, PLR0917 - the sums, spread out for the compiler
         if seen[b] < MINIMUM_ORIGINS:
             weights[b] = weights[b - 1] if b > 0 else prior
             continue
-        a, g, c = absolute[b].copy(), gram[b].copy(), cross[b].copy()
+        a, g, c = absolute[b].copy(), gram[b].copy(), cross[b].copy()  # of g, the lower triangle
         s, m = square[b], mass[b]
         for n in (b - 1, b + 1):
             if 0 <= n < buckets:
@@ -221,10 +223,12 @@ def _weigh(  # noqa: PLR0913, PLR0917 - the sums, spread out for the compiler
 
 @kernel
 def _quadratic(gram: Array, vector: Array) -> float:
+    """v'Gv of a symmetric matrix of which the lower triangle is filled."""
     total = 0.0
     for i in range(vector.size):
-        for j in range(vector.size):
-            total += vector[i] * gram[i, j] * vector[j]
+        total += vector[i] * gram[i, i] * vector[i]
+        for j in range(i):
+            total += 2 * vector[i] * gram[i, j] * vector[j]
     return total
 
 

@@ -109,8 +109,10 @@ def check_names(stages: tuple[str, ...], exits: tuple[str, ...]) -> None:
         raise FunnelError("a funnel needs at least one stage", field="stages")
     names = [*stages, *exits]
     for name in names:
-        if not name.strip() or len(name) > MAX_NAME:
-            raise FunnelError(f"{name[:40]!r} is empty or longer than {MAX_NAME} characters", field="stages")
+        if not name.strip() or len(name) > MAX_NAME or "\0" in name:
+            raise FunnelError(
+                f"{name[:40]!r} is empty, longer than {MAX_NAME} characters, or has a NUL in it", field="stages"
+            )
     if repeated := sorted({name for name in names if names.count(name) > 1}):
         raise FunnelError(f"{repeated} appear more than once among stages and exits", field="stages")
 

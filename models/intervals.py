@@ -91,7 +91,8 @@ def learn_spread(combined: Array, counts: Array, origins: Days, bucket: Days, le
 @kernel
 def _moments(combined: Array, counts: Array, origins: Days, bucket: Days, lengths: Array) -> tuple[Array, Array, Array]:
     """Discounted sums behind phi and psi, the origins of each bucket, and those with a mean that scales learn from."""
-    sums = np.zeros((lengths.size, 8))
+    faded = 0.5 ** (np.arange(counts.size - 1, -1, -1) / HALF_LIFE)
+    sums = np.zeros((lengths.size, 7))
     seen = np.zeros(lengths.size)
     large = np.zeros(lengths.size)
     for o in range(origins.size):
@@ -101,16 +102,17 @@ def _moments(combined: Array, counts: Array, origins: Days, bucket: Days, length
                 continue
             b = bucket[step - 1]
             mean = max(combined[o, step - 1], 1e-6)
-            weight = 0.5 ** ((counts.size - 1 - t) / HALF_LIFE) / lengths[b]
+            weight = faded[t] / lengths[b]
             squared = min((counts[t] - mean) ** 2, OUTLIER * (mean + 0.1 * mean * mean))
-            per = weight / (mean + PSI * mean * mean) ** 2
+            rough = mean + PSI * mean * mean
+            per = weight * mean / (rough * rough)
             sums[b, 0] += weight
             sums[b, 1] += weight * mean
-            sums[b, 2] += per * mean**2
-            sums[b, 3] += per * mean**3
-            sums[b, 4] += per * mean**4
-            sums[b, 5] += per * mean * squared
-            sums[b, 6] += per * mean * mean * squared
+            sums[b, 2] += per * mean
+            sums[b, 3] += per * mean * mean
+            sums[b, 4] += per * mean * mean * mean
+            sums[b, 5] += per * squared
+            sums[b, 6] += per * mean * squared
             seen[b] += 1.0 / lengths[b]
             if mean >= SMALL_MEAN:
                 large[b] += 1.0 / lengths[b]
@@ -142,6 +144,7 @@ def _histograms(
     combined: Array, counts: Array, origins: Days, bucket: Days, lengths: Array, spread: Array
 ) -> tuple[Array, Array]:
     """Histograms of the actuals' normal scores per bucket, (buckets, 2 BINS): recent, and of all time."""
+    faded = 0.5 ** (np.arange(counts.size - 1, -1, -1) / HALF_LIFE)
     recent = np.zeros((lengths.size, 2 * BINS))
     ever = np.zeros((lengths.size, 2 * BINS))
     for o in range(origins.size):
@@ -152,9 +155,9 @@ def _histograms(
                 continue
             b = bucket[step - 1]
             shape = mean / (spread[b, 0] + spread[b, 1] * mean)
-            score = 3 * np.sqrt(shape) * ((counts[t] / mean) ** (1 / 3) - 1 + 1 / (9 * shape))
+            score = 3 * np.sqrt(shape) * (np.cbrt(counts[t] / mean) - 1 + 1 / (9 * shape))
             cell = int(min(max((score + TOP) / TOP * BINS, 0.0), 2.0 * BINS - 1))
-            recent[b, cell] += 0.5 ** ((counts.size - 1 - t) / HALF_LIFE) / lengths[b]
+            recent[b, cell] += faded[t] / lengths[b]
             ever[b, cell] += 1.0 / lengths[b]
     return recent, ever
 

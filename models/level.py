@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.kernel import kernel
+from models.smoothing import check_day_types
 
 Array = npt.NDArray[np.float64]
 Days = npt.NDArray[np.int64]
@@ -66,6 +67,7 @@ def advance(
     `counts` is (series, periods), NaN where missing; `day_types` and `origins` as in `smoothing.advance`.
     Returns the new state and the forecasts, (levels, series, origins, horizon); NaN before the first count.
     """
+    check_day_types(day_types, periods=counts.shape[1], horizon=horizon, season_length=state.profile_days.shape[1] - 1)
     state = state.copy()
     forecasts = np.full((len(HALF_LIVES), len(counts), len(origins), horizon), np.nan)
     _advance(
@@ -101,7 +103,8 @@ def _advance(  # noqa: C901, PLR0913, PLR0917 - one pass over time, in one place
     profile_decay = 0.5 ** (1.0 / PROFILE_HALF_LIFE)
     kinds = profile_days.shape[1]
     for i in range(y.shape[0]):
-        profile = _profile(profile_total[i], profile_days[i])
+        profile = np.ones(kinds)
+        _profile(profile_total[i], profile_days[i], profile)
         at = 0
         for t in range(y.shape[1]):
             for m in range(decays.size):
@@ -123,7 +126,7 @@ def _advance(  # noqa: C901, PLR0913, PLR0917 - one pass over time, in one place
                 profile_total[i, kind] += count
                 profile_days[i, kind] += 1
                 seen[i] += 1
-                profile = _profile(profile_total[i], profile_days[i])
+                _profile(profile_total[i], profile_days[i], profile)
             while at < origins.size and origins[at] == t:
                 if seen[i] > 0:
                     for m in range(decays.size):
@@ -147,18 +150,23 @@ def _clip(count: float, mean: float, dispersion: Array, i: int, seen: float, kin
 
 @kernel
 def _level(total: Array, days: Array, profile: Array) -> float:
-    return float(total.sum() / max((days * profile).sum(), 1e-9))
+    """Counts over the days, each weighed by its factor."""
+    seen, weighed = 0.0, 0.0
+    for k in range(total.size):
+        seen += total[k]
+        weighed += days[k] * profile[k]
+    return float(seen / max(weighed, 1e-9))
 
 
 @kernel
-def _profile(total: Array, days: Array) -> Array:
-    """Factor of each day type against the mean of the ordinary ones; a holiday starts from the last weekday's."""
+def _profile(total: Array, days: Array, profile: Array) -> None:
+    """Set each day type's factor against the mean of the ordinary ones; a holiday starts from the last weekday's."""
     last = total.size - 1
-    profile = np.ones(total.size)
     ordinary = days[:last].sum()
     mean = total[:last].sum() / ordinary if ordinary > 0 else 0.0
     if mean > 0:
         for k in range(last):
             profile[k] = (total[k] / mean + 0.3) / (days[k] + 0.3)
         profile[last] = (total[last] / mean + 2 * profile[last - 1]) / (days[last] + 2)
-    return profile
+    else:
+        profile[:] = 1.0

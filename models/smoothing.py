@@ -43,9 +43,9 @@ def make_grid(alphas: tuple[float, ...], gammas: tuple[float, ...], trends: tupl
 
 
 GRID = make_grid(
-    (0.05, 0.15, 0.4, 0.8),
+    (0.05, 0.2, 0.6),
     (0.05, 0.15),
-    ((0.0, 1.0), (0.1, 0.9), (0.2, 0.97), (0.5, 0.96), (0.3, 0.99)),
+    ((0.0, 1.0), (0.1, 0.9), (0.2, 0.97), (0.3, 0.99)),
 )
 
 
@@ -53,7 +53,7 @@ GRID = make_grid(
 class SmoothingState:
     """What the past leaves behind, per series (n) and grid point (p); float64, no references to the data.
 
-    level, trend, variance, loss: (n, p). season: (n, p, season_length). ahead: (n, LOOK_AHEAD, p), the
+    level, trend, variance, loss: (n, p). season: (n, season_length, p). ahead: (n, LOOK_AHEAD, p), the
     seasonless forecasts LOOK_AHEAD steps ahead made on the last days. count: (n, season_length), observations
     of each weekday. seen: (n,), observations; opening: (n, season_length), the first season's values.
     """
@@ -82,7 +82,7 @@ def make_state(series: int, *, season_length: int, grid: Array = GRID) -> Smooth
         trend=np.zeros(flat),
         variance=np.zeros(flat),
         loss=np.zeros(flat),
-        season=np.zeros((series, points, season_length)),
+        season=np.zeros((series, season_length, points)),
         ahead=np.full((series, LOOK_AHEAD, points), np.nan),
         count=np.zeros((series, season_length)),
         seen=np.zeros(series),
@@ -120,6 +120,7 @@ def advance(
     -------
     The new state and the forecasts, (series, origins, horizon); NaN before the first full season.
     """
+    check_day_types(day_types, periods=z.shape[1], horizon=horizon, season_length=state.count.shape[1])
     state = state.copy()
     forecasts = np.full((len(z), len(origins), horizon), np.nan)
     _advance(
@@ -142,6 +143,14 @@ def advance(
     return state, forecasts
 
 
+def check_day_types(day_types: Days, *, periods: int, horizon: int, season_length: int) -> None:
+    """Raise ValueError unless every period and every step has a type that the kernels know."""
+    if len(day_types) < periods + horizon:
+        raise ValueError(f"{len(day_types)} day types do not reach over {periods} periods and {horizon} steps")
+    if len(day_types) and not 0 <= day_types.min() <= day_types.max() <= season_length:
+        raise ValueError(f"day types must lie within 0..{season_length}")
+
+
 @kernel
 def _advance(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for the compiler
     level: Array,
@@ -160,12 +169,8 @@ def _advance(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for t
     caps: Array,
     out: Array,
 ) -> None:
-    decay = 0.5 ** (1.0 / HALF_LIFE)
     length = count.shape[1]
-    damped = np.empty(grid.shape[0])
-    for p in range(grid.shape[0]):
-        phi = grid[p, 3]
-        damped[p] = LOOK_AHEAD if phi == 1.0 else phi * (1 - phi**LOOK_AHEAD) / (1 - phi)
+    parameters = _by_parameter(grid)
     for i in range(z.shape[0]):
         at = 0
         for t in range(z.shape[1]):
@@ -176,12 +181,17 @@ def _advance(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for t
             if seen[i] < length:
                 if taught:
                     _open(level[i], season[i], count[i], opening[i], kind, z[i, t], seen[i])
-                ahead[i, -1] = level[i]
+            elif taught:
+                error = z[i, t] - season[i, kind]
+                _lose(loss[i], level[i], trend[i], parameters, due, error)
+                _bound(error, level[i], trend[i], variance[i], parameters, seen[i] - length, seen[i] > SETTLED)
+                opening_gain = 1.0 / (seen[i] + 1.0) if seen[i] < SETTLED else 0.0
+                season_gain = 1.0 / (count[i, kind] + 1.0) if length > 1 else -1.0
+                _learn(error, level[i], trend[i], season[i, kind], parameters, opening_gain, season_gain)
             else:
-                _step(
-                    level[i], trend[i], variance[i], loss[i], season[i], due, ahead[i, -1],
-                    grid, damped, decay, z[i, t], kind, taught, seen[i], count[i, min(kind, length - 1)],
-                )  # fmt: skip
+                _pass(level[i], trend[i], parameters)
+            for p in range(grid.shape[0]):
+                ahead[i, -1, p] = level[i, p] + trend[i, p] * parameters[4, p]
             if taught:
                 count[i, kind] += 1
                 seen[i] += 1
@@ -189,6 +199,17 @@ def _advance(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for t
                 if seen[i] >= length:
                     _forecast(level[i], trend[i], season[i], loss[i], grid, types, t, caps[i, at], out[i, at])
                 at += 1
+
+
+@kernel
+def _by_parameter(grid: Array) -> Array:
+    """Rows alpha, beta, gamma, phi and the sum of phi^1 .. phi^LOOK_AHEAD, (5, points): loops run along the points."""
+    parameters = np.empty((5, grid.shape[0]))
+    for p in range(grid.shape[0]):
+        parameters[:4, p] = grid[p]
+        phi = grid[p, 3]
+        parameters[4, p] = LOOK_AHEAD if phi == 1.0 else phi * (1 - phi**LOOK_AHEAD) / (1 - phi)
+    return parameters
 
 
 @kernel
@@ -205,54 +226,61 @@ def _open(level: Array, season: Array, count: Array, opening: Array, kind: int, 
     if seen + 1 == opening.size and opening.size > 1:
         for k in range(opening.size):
             if count[k] > 0 or k == kind:
-                season[:, k] = 0.5 * (opening[k] - total / days)
+                season[k] = 0.5 * (opening[k] - total / days)
 
 
 @kernel
-def _step(  # noqa: PLR0913, PLR0917 - the state of one series, spread out for the compiler
+def _lose(loss: Array, level: Array, trend: Array, parameters: Array, due: Array, seasonless: Array) -> None:
+    """Discount the losses and add the errors of the forecasts made one and LOOK_AHEAD steps ago."""
+    decay = 0.5 ** (1.0 / HALF_LIFE)
+    known = 0.0 if np.isnan(due[0]) else 0.5
+    for p in range(loss.size):
+        error = seasonless[p] - (level[p] + parameters[3, p] * trend[p])
+        earlier = seasonless[p] - due[p] if known > 0 else 0.0
+        loss[p] = loss[p] * decay + error * error + known * earlier * earlier
+
+
+@kernel
+def _bound(
+    seasonless: Array, level: Array, trend: Array, variance: Array, parameters: Array, seen: float, settled: bool
+) -> None:
+    """Turn `seasonless` into innovations, clipped once settled, in place, and learn their variance."""
+    for p in range(level.size):
+        error = seasonless[p] - (level[p] + parameters[3, p] * trend[p])
+        if settled:
+            bound = CLIP * max(np.sqrt(variance[p]), LEAST_DEVIATION)
+            error = min(max(error, -bound), bound)
+        seasonless[p] = error
+    rate = 0.03 if settled else 1.0 / max(1.0, seen + 1.0)
+    for p in range(level.size):
+        variance[p] += rate * (seasonless[p] * seasonless[p] - variance[p])
+
+
+@kernel
+def _learn(
+    error: Array,
     level: Array,
     trend: Array,
-    variance: Array,
-    loss: Array,
-    season: Array,
-    due: Array,
-    ahead: Array,
-    grid: Array,
-    damped: Array,
-    decay: float,
-    y: float,
-    kind: int,
-    taught: bool,
-    seen: float,
-    count: float,
+    profile: Array,
+    parameters: Array,
+    opening_gain: float,
+    season_gain: float,
 ) -> None:
-    """Advance all grid points by one period: `due` was forecast for it, `ahead` is the forecast made now."""
-    opening_gain = 1.0 / (seen + 1.0) if seen < SETTLED else 0.0
-    season_gain = 1.0 / (count + 1.0)
-    for p in range(grid.shape[0]):
-        alpha, beta, gamma, phi = grid[p, 0], grid[p, 1], grid[p, 2], grid[p, 3]
-        base = level[p] + phi * trend[p]
-        trend[p] *= phi
-        level[p] = base
-        if taught:
-            profile = season[p, kind]
-            error = y - base - profile
-            lost = error * error
-            earlier = y - due[p] - profile
-            if not np.isnan(earlier):
-                lost += 0.5 * earlier * earlier
-            loss[p] = loss[p] * decay + lost
-            if seen > SETTLED:
-                bound = CLIP * max(np.sqrt(variance[p]), LEAST_DEVIATION)
-                error = min(max(error, -bound), bound)
-                variance[p] += 0.03 * (error * error - variance[p])
-            else:
-                variance[p] += (error * error - variance[p]) / max(1.0, seen - season.shape[1] + 1.0)
-            level[p] = base + max(alpha, opening_gain) * error
-            trend[p] += beta * error
-            if season.shape[1] > 1:
-                season[p, kind] = profile + max(gamma, season_gain) * error
-        ahead[p] = level[p] + trend[p] * damped[p]
+    """Correct level, trend and the profile of this weekday by the innovation; without a season `season_gain` < 0."""
+    for p in range(level.size):
+        level[p] += parameters[3, p] * trend[p] + max(parameters[0, p], opening_gain) * error[p]
+        trend[p] = parameters[3, p] * trend[p] + parameters[1, p] * error[p]
+    if season_gain >= 0:
+        for p in range(level.size):
+            profile[p] += max(parameters[2, p], season_gain) * error[p]
+
+
+@kernel
+def _pass(level: Array, trend: Array, parameters: Array) -> None:
+    """Let a period go by that teaches nothing."""
+    for p in range(level.size):
+        trend[p] *= parameters[3, p]
+        level[p] += trend[p]
 
 
 @kernel
@@ -260,8 +288,8 @@ def _forecast(  # noqa: PLR0913, PLR0917 - as above
     level: Array, trend: Array, season: Array, loss: Array, grid: Array, types: Days, t: int, cap: float, out: Array
 ) -> None:
     """Average the forecasts of the BEST points of the grid."""
-    length = season.shape[1]
-    best = np.argsort(loss)[:BEST]
+    length = season.shape[0]
+    best = _smallest(loss, min(BEST, loss.size))
     out[:] = 0.0
     for p in best:
         slope, where = trend[p], level[p]
@@ -269,4 +297,20 @@ def _forecast(  # noqa: PLR0913, PLR0917 - as above
             slope *= grid[p, 3]
             where += slope
             kind = min(types[t + 1 + h], length - 1) if length > 1 else 0
-            out[h] += min(where + season[p, kind], cap) / best.size
+            out[h] += min(where + season[kind, p], cap) / best.size
+
+
+@kernel
+def _smallest(values: Array, many: int) -> Days:
+    """Indices of the `many` smallest values, ascending; far cheaper than sorting them all."""
+    chosen = np.empty(many, dtype=np.int64)
+    held = 0
+    for p in range(values.size):
+        if held < many or values[p] < values[chosen[held - 1]]:
+            place = held if held < many else many - 1
+            while place > 0 and values[chosen[place - 1]] > values[p]:
+                chosen[place] = chosen[place - 1]
+                place -= 1
+            chosen[place] = p
+            held = min(held + 1, many)
+    return chosen

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from models import level, smoothing
 from models.combination import bucket_of_steps, combine, rolling_origins
 from models.intervals import SCORES, count_quantiles, learn_spread
+from models.kernel import kernel
 
 Array = npt.NDArray[np.float64]
 Days = npt.NDArray[np.int64]
@@ -134,14 +135,32 @@ def run_experts(
     root_state, roots = smoothing.advance(
         fresh, np.sqrt(counts), day_types, origins=origins, horizon=horizon, caps=np.sqrt(caps)
     )
-    forecasts = np.stack([*levels, np.expm1(np.maximum(logs, 0)), np.maximum(roots, 0) ** 2])
-    forecasts = np.minimum(np.where(np.isnan(forecasts), levels[0], forecasts), caps[:, :, None])
     states = {
         f"{name}.{field}": getattr(state, field)
         for name, state in (("level", level_state), ("smoothing_log", log_state), ("smoothing_sqrt", root_state))
         for field in state.__dataclass_fields__
     }
-    return np.nan_to_num(forecasts), states
+    return _collect(levels, logs, roots, caps), states
+
+
+@kernel
+def _collect(levels: Array, logs: Array, roots: Array, caps: Array) -> Array:
+    """All experts on the scale of counts, within 0 and the caps; the first level where one is silent, else 0."""
+    many = levels.shape[0]
+    out = np.empty((many + 2, *logs.shape))
+    for i in range(logs.shape[0]):
+        for o in range(logs.shape[1]):
+            for h in range(logs.shape[2]):
+                silent = levels[0, i, o, h] if not np.isnan(levels[0, i, o, h]) else 0.0
+                for m in range(many):
+                    out[m, i, o, h] = levels[m, i, o, h]
+                out[many, i, o, h] = np.expm1(max(logs[i, o, h], 0.0)) if not np.isnan(logs[i, o, h]) else silent
+                root = max(roots[i, o, h], 0.0)
+                out[many + 1, i, o, h] = root * root if not np.isnan(roots[i, o, h]) else silent
+                for m in range(many + 2):
+                    value = out[m, i, o, h]
+                    out[m, i, o, h] = min(value, caps[i, o]) if not np.isnan(value) else silent
+    return out
 
 
 def recent_maximum(counts: Array, origins: Days) -> Array:

@@ -20,7 +20,7 @@ from service.observability import Metrics, ObservingMiddleware
 from service.routes import docs, forecasts, funnels, operations, runs, uploads
 from service.routes.context import Resources
 from service.routes.handlers import add_problem_handlers
-from service.schemas import ProblemDocument, problem_responses
+from service.schemas import FunnelDeclaration, ProblemDocument, problem_responses
 from service.serving import Serving
 from service.settings import Settings
 from service.store.database import Database
@@ -66,13 +66,14 @@ def make_app(settings: Settings | None = None) -> FastAPI:
 
 
 def openapi_of(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document, with the problem document that every route refers to."""
+    """The OpenAPI document, with the documents that routes refer to by name."""
     if app.openapi_schema is None:
         document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         template = "#/components/schemas/{model}"
-        schema = ProblemDocument.model_json_schema(ref_template=template)
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        schemas.update(schema.pop("$defs", {}), ProblemDocument=schema)
+        for model in (ProblemDocument, FunnelDeclaration):
+            schema = model.model_json_schema(ref_template=template)
+            schemas |= {**schema.pop("$defs", {}), model.__name__: schema}
         for path in document["paths"].values():
             for operation in path.values():
                 # FastAPI documents its own 422 on routes that do not say theirs; ours is always a problem document.

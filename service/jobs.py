@@ -92,7 +92,17 @@ class Jobs:
 
     def _launch(self, run: Run) -> None:
         """Start the process of a queued run, and the thread that waits for its end."""
-        command = [sys.executable, "-m", "service.cli", "retrain", "--funnel", run.funnel, "--run", str(run.id)]
+        command = [
+            sys.executable,
+            "-m",
+            "service.cli",
+            "retrain",
+            "--funnel",
+            run.funnel,
+            "--run",
+            str(run.id),
+            "--json",
+        ]
         try:
             child = subprocess.Popen(  # noqa: S603 - our own command, and a checked name
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=self._environment()

@@ -65,6 +65,8 @@ STATUSES: tuple[tuple[type[NearcastError], int], ...] = (
     (store.DatabaseUrlError, 400),
     (store.StoreError, 500),
 )
+STATUSES_BY_SLUG: dict[str, int] = {"damaged-payload": 500, "run-ended": 409, "worker-died": 500}
+"""Of errors whose modules the API does not load."""
 
 
 class ProblemError(Exception):
@@ -123,7 +125,8 @@ def document_from_place(problem: Problem) -> dict[str, Any]:
 
 def problem_from_error(error: NearcastError) -> ProblemError:
     """The problem of an error of models or service, by its class and slug."""
-    status = next((status for kind, status in STATUSES if isinstance(error, kind)), 400)
+    status = next((status for kind, status in STATUSES if isinstance(error, kind)), None)
+    status = STATUSES_BY_SLUG.get(error.slug, 400) if status is None else status
     if isinstance(error, InputError):
         detail = str(error.problems[0]) if len(error.problems) == 1 else f"{len(error.problems)} problems were found"
         return ProblemError(status, error.slug, detail, errors=error.problems)

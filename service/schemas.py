@@ -12,7 +12,7 @@ from models.funnel import MAX_NAME, Funnel
 from service.store.funnels import NAME_PATTERN, funnel_from_declaration
 
 FunnelName = Annotated[str, Path(pattern=f"^{NAME_PATTERN.pattern}$", description="Name of the funnel.")]
-Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
+Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME, pattern=r"^[^\x00]+$")]
 
 
 class Schema(BaseModel):

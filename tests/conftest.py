@@ -54,3 +54,8 @@ def empty_postgres_url() -> Iterator[str]:
     """A scratch database of the test's own, empty."""
     with scratch_database() as url:
         yield url
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow tests first: one that begins last keeps a single worker busy while the others are done."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)

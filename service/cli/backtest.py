@@ -15,6 +15,7 @@ import typer
 from models.errors import InputError, Problem
 from models.forecast import QUANTILES, Forecast
 from service.cli.ingest import (
+    CountryOption,
     DueOption,
     ExitsOption,
     KindChoice,
@@ -58,6 +59,7 @@ def backtest(  # noqa: PLR0913, PLR0917 - each is an option of the command
     segment_by: SegmentOption = None,
     due_stage: DueOption = None,
     timezone: ZoneOption = None,
+    country: CountryOption = None,
     mapping: MapOption = None,
     wide: WideOption = None,
     start: Annotated[str | None, typer.Option(help="First day that is used: YYYY-MM-DD.")] = None,
@@ -70,7 +72,7 @@ def backtest(  # noqa: PLR0913, PLR0917 - each is an option of the command
     if (file is None) == (case is None):
         raise InputError(Problem("give either a file or --case", remedy="nearcast backtest events.csv --cutoffs ..."))
     if case is not None:
-        plan = plan_from_case(case)
+        plan = plan_from_case(case, timezone=timezone, country=country)
     else:
         assert file is not None
         options = IngestOptions(
@@ -81,6 +83,7 @@ def backtest(  # noqa: PLR0913, PLR0917 - each is an option of the command
             segment_by=segment_by,
             due_stage=due_stage,
             timezone=timezone,
+            country=country,
         )
         days = tuple(day_from_text(text, field="--cutoffs") for text in names_from_text(cutoffs) or ())
         first = day_from_text(start, field="--start") if start else None
@@ -135,8 +138,8 @@ def write_forecasts(forecasts: Iterable[Forecast], target: IO[str]) -> None:
             writer.writerow([*head, *forecast.quantiles[step].tolist(), in_flight[step], new[step], forecast.model])
 
 
-def plan_from_case(directory: Path) -> Plan:
-    """The plan that a case directory holds.
+def plan_from_case(directory: Path, *, timezone: str | None = None, country: str | None = None) -> Plan:
+    """The plan that a case directory holds; a zone or country that is given takes precedence.
 
     Raises InputError when the directory is not one.
     """
@@ -149,7 +152,8 @@ def plan_from_case(directory: Path) -> Plan:
             exits=tuple(case.get("exits", ())),
             segment_by=case.get("segment_by") or "",
             due_stage=case.get("due_stage"),
-            timezone=case.get("timezone", "UTC"),
+            timezone=timezone or case.get("timezone", "UTC"),
+            country=country or case.get("country"),
         )
         cutoffs = tuple(date.fromisoformat(day) for day in case["cutoffs"])
         start = date.fromisoformat(case["start"]) if "start" in case else None

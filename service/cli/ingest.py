@@ -35,6 +35,9 @@ ExitsOption = Annotated[str | None, typer.Option(help="Terminal side exits: x,y.
 SegmentOption = Annotated[str | None, typer.Option(help="Column that holds the segment; '' for none.")]
 DueOption = Annotated[str | None, typer.Option(help="Stage that due_on speaks of.")]
 ZoneOption = Annotated[str | None, typer.Option(help="IANA zone in which times without one are read.")]
+CountryOption = Annotated[
+    str | None, typer.Option(help="Whose public holidays are kept: NL, DE-BY; by the zone, or inferred, when left out.")
+]
 MapOption = Annotated[str | None, typer.Option("--map", help="Our columns to the file's: entity_id=lead_id,ts=at.")]
 WideOption = Annotated[
     str | None, typer.Option(help="Stages to date columns, one row per entity: lead=created_at,won=closed_on.")
@@ -53,6 +56,7 @@ def ingest(  # noqa: PLR0913, PLR0917 - each is an option of the command
     segment_by: SegmentOption = None,
     due_stage: DueOption = None,
     timezone: ZoneOption = None,
+    country: CountryOption = None,
     mapping: MapOption = None,
     wide: WideOption = None,
     data_format: FormatOption = None,
@@ -69,6 +73,7 @@ def ingest(  # noqa: PLR0913, PLR0917 - each is an option of the command
         segment_by=segment_by,
         due_stage=due_stage,
         timezone=timezone,
+        country=country,
         fresh_until=instant_from_text(fresh_until, field="--fresh-until") if fresh_until else None,
         max_bytes=settings.max_expanded_bytes,
     )

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from sqlalchemy.engine import Connection
 
+from models.calendar import holidays_of_year
 from models.errors import FunnelError
 from models.funnel import Funnel
 from models.inference import infer_from_journeys, infer_funnel
@@ -20,12 +21,13 @@ def propose(intake: Intake, options: IngestOptions) -> tuple[Funnel, tuple[str, 
 
     Raises FunnelError when there are no rows to infer it from, or when it would contradict itself.
     """
+    check_country(options.country)
     segment_by = intake.layout.segment_by
     if not intake.rows:
         if not options.stages:
             raise FunnelError("there are no rows to infer a funnel from; send some, or name its stages", field="stages")
         exits, timezone = options.exits or (), options.timezone or "UTC"
-        return Funnel(options.stages, exits, segment_by, options.due_stage, timezone), ()
+        return Funnel(options.stages, exits, segment_by, options.due_stage, timezone, country=options.country), ()
     inferred = infer_from_journeys(
         intake.sample.journeys(), intake.sample.volumes, timezone=intake.gate.timezone, segment_by=segment_by
     )
@@ -42,7 +44,7 @@ def propose(intake: Intake, options: IngestOptions) -> tuple[Funnel, tuple[str, 
     due_stage = options.due_stage or inferred.funnel.due_stage
     if options.due_stage is None and due_stage not in stages:
         due_stage = None
-    return replace(inferred.funnel, stages=stages, exits=exits, due_stage=due_stage), notes
+    return replace(inferred.funnel, stages=stages, exits=exits, due_stage=due_stage, country=options.country), notes
 
 
 def changed(record: FunnelRecord, options: IngestOptions) -> Funnel:
@@ -56,6 +58,7 @@ def changed(record: FunnelRecord, options: IngestOptions) -> Funnel:
             f"{options.timezone} would move them; start a new funnel",
             field="timezone",
         )
+    check_country(options.country)
     known = record.funnel
     return replace(
         known,
@@ -63,8 +66,15 @@ def changed(record: FunnelRecord, options: IngestOptions) -> Funnel:
         exits=known.exits if options.exits is None else options.exits,
         due_stage=options.due_stage or known.due_stage,
         timezone=options.timezone or known.timezone,
+        country=options.country or known.country,
         segment_by=known.segment_by if options.segment_by is None else options.segment_by or None,
     )
+
+
+def check_country(country: str | None) -> None:
+    """Raise FunnelError for a country whose holidays are not known."""
+    if country is not None:
+        holidays_of_year(country, 2020)
 
 
 def reconsider(connection: Connection, record: FunnelRecord) -> tuple[Funnel, tuple[str, ...]]:

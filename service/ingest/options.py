@@ -36,7 +36,7 @@ class IngestOptions:
         Our name of a column to the file's, where they differ: `{"entity_id": "lead_id"}`.
     wide
         Stage to the column that holds its date, for a table with one row per entity.
-    stages, exits, segment_by, due_stage, timezone
+    stages, exits, segment_by, due_stage, timezone, country
         As in `models.funnel.Funnel`; said, they become the funnel's declaration. `segment_by=""`: no segments.
     fresh_until
         Up to when the source is complete; None: up to now.
@@ -51,6 +51,7 @@ class IngestOptions:
     segment_by: str | None = None
     due_stage: str | None = None
     timezone: str | None = None
+    country: str | None = None
     fresh_until: datetime | None = None
     max_bytes: int = MAX_EXPANDED
 

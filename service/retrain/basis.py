@@ -102,6 +102,7 @@ def make_draft(basis: Basis, history: History, fitted: Fitted, repairs: Sequence
             for forecast in fitted.forecasts
             if forecast.fallback_reason is not None
         ],
+        "holidays": fitted.calendar_note or basis.calendar.version,
         "first_day": history.start,
         "cutoff": history.cutoff,
         "events": 0 if basis.events is None else len(basis.events),

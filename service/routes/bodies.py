@@ -28,7 +28,7 @@ class SpooledBody:
         What identifies the request beside its body; part of `sha256`.
     """
 
-    def __init__(self, *, limit: int, salt: str) -> None:
+    def __init__(self, *, limit: int, salt: str = "") -> None:
         file = tempfile.SpooledTemporaryFile(max_size=SPOOLED_BYTES)  # noqa: SIM115 - closed by __exit__
         self.file = cast("BinaryIO", file)
         self.size = 0

@@ -5,10 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from fastapi import APIRouter, Response
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Request, Response
+from pydantic import ValidationError
 from sqlalchemy.engine import Connection
 
-from service.routes.context import Context
+from service.problems import ProblemError
+from service.routes.bodies import SpooledBody
+from service.routes.context import Context, Resources
+from service.routes.handlers import problem_from_validation, problems_from_validation
 from service.schemas import FunnelDeclaration, FunnelDocument, FunnelList, FunnelName, problem_responses
 from service.store.funnels import (
     FunnelRecord,
@@ -20,6 +25,7 @@ from service.store.funnels import (
 )
 from service.store.versions import get_version
 
+DECLARATION = {"$ref": "#/components/schemas/FunnelDeclaration"}
 LARGEST_DECLARATION = 1024 * 1024
 """Bytes of a funnel declaration."""
 
@@ -42,18 +48,37 @@ def document_from_funnel(connection: Connection, record: FunnelRecord) -> dict[s
 @router.put(
     "/v1/funnels/{funnel}",
     response_model=FunnelDocument,
-    max_body_size=LARGEST_DECLARATION,
-    responses={201: {"model": FunnelDocument, "description": "Made."}, **problem_responses(400, 413, 422, 503)},
+    openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": DECLARATION}}}},
+    responses={201: {"model": FunnelDocument, "description": "Made."}, **problem_responses(413, 415, 422, 503)},
 )
-def put_funnel(
-    funnel: FunnelName, declaration: FunnelDeclaration, context: Context, response: Response
-) -> dict[str, Any]:
+async def put_funnel(request: Request, funnel: FunnelName, context: Context, response: Response) -> dict[str, Any]:
     """Declare a funnel, or change it; what is served stays as it is until the next retrain."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise ProblemError(415, "unsupported-media-type", "a declaration is application/json")
+    with SpooledBody(limit=LARGEST_DECLARATION) as body:
+        await body.fill(request.stream())
+        declaration = declaration_from_json(body.file.read())
+    document, made = await run_sync(declare, context, funnel, declaration)
+    response.status_code = 201 if made else 200
+    return document
+
+
+def declaration_from_json(text: bytes) -> FunnelDeclaration:
+    """The declaration in a request body; ProblemError naming each field that cannot be."""
+    try:
+        return FunnelDeclaration.model_validate_json(text)
+    except ValidationError as error:
+        places = problems_from_validation(error.errors(include_url=False, include_input=False, include_context=False))
+        raise problem_from_validation(places) from None
+
+
+def declare(context: Resources, name: str, declaration: FunnelDeclaration) -> tuple[dict[str, Any], bool]:
+    """Store a declaration; the funnel as it now is, and whether it is new."""
     with context.database.write() as connection:
-        if find_funnel(connection, funnel) is None:
-            response.status_code = 201
-        record = declare_funnel(connection, funnel, declaration.funnel(), now=datetime.now(UTC))
-        return document_from_funnel(connection, record)
+        made = find_funnel(connection, name) is None
+        record = declare_funnel(connection, name, declaration.funnel(), now=datetime.now(UTC))
+        return document_from_funnel(connection, record), made
 
 
 @router.get("/v1/funnels/{funnel}", response_model=FunnelDocument, responses=problem_responses(404, 422, 503))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import orjson
@@ -36,6 +36,12 @@ def problems_from_validation(errors: Iterable[Any]) -> tuple[Problem, ...]:
     )[:20]
 
 
+def problem_from_validation(places: Sequence[Problem]) -> ProblemError:
+    """The problem of a request whose parts cannot be what they should be."""
+    detail = str(places[0]) if len(places) == 1 else f"{len(places)} problems were found"
+    return ProblemError(422, "invalid-request", detail, errors=places)
+
+
 def problem_from_http(error: HTTPException) -> ProblemError:
     """The problem of an error the framework raised itself (404, 405, 413, unreadable body)."""
     slugs = {404: "not-found", 413: "too-large", 415: "unsupported-media-type"}
@@ -59,9 +65,7 @@ def add_problem_handlers(app: FastAPI) -> None:
 
     async def answer_validation(_: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        places = problems_from_validation(error.errors())
-        detail = str(places[0]) if len(places) == 1 else f"{len(places)} problems were found"
-        return response_from_problem(ProblemError(422, "invalid-request", detail, errors=places))
+        return response_from_problem(problem_from_validation(problems_from_validation(error.errors())))
 
     async def answer_http(_: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)

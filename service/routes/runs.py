@@ -65,7 +65,9 @@ def get_runs(
 
 
 @router.get("/v1/runs/{run}", response_model=RunDocument, responses=problem_responses(404, 422, 503))
-def get_one_run(run: Annotated[int, Path(ge=1, le=LARGEST_ID)], context: Context) -> dict[str, Any]:
+def get_one_run(
+    run: Annotated[int, Path(ge=1, le=LARGEST_ID, description="Number of the run.")], context: Context
+) -> dict[str, Any]:
     """One run, with its phases and the reason it ended."""
     with context.database.read() as connection:
         return document_from_run(get_run(connection, run))

@@ -59,6 +59,7 @@ class UploadQuery:
     segment_by: Annotated[str | None, text_query("Column that holds the segment; empty: none does.")] = None
     due_stage: Annotated[str | None, text_query("Stage that due_on speaks of.")] = None
     timezone: Annotated[str | None, text_query("IANA zone in which times without one are read.")] = None
+    country: Annotated[str | None, text_query("Whose public holidays are kept: NL, DE-BY.")] = None
     fresh_until: Annotated[str | None, text_query("Instant up to which the source is complete.")] = None
 
     def options(self, *, max_bytes: int) -> IngestOptions:
@@ -73,6 +74,7 @@ class UploadQuery:
             segment_by=self.segment_by,
             due_stage=self.due_stage or None,
             timezone=self.timezone or None,
+            country=self.country or None,
             fresh_until=instant_from_text(self.fresh_until, field="fresh_until") if self.fresh_until else None,
             max_bytes=max_bytes,
         )

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import sqlalchemy as sa
-from filelock import FileLock
-from filelock import Timeout as LockTimeout
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -23,6 +22,8 @@ from service.store.errors import SchemaError, StoreBusyError, StoreError, StoreU
 from service.store.tables import SCHEMA_HEAD
 
 if TYPE_CHECKING:
+    from filelock import FileLock
+
     from service.store.staging import Staging
 
 LOCK_POLL = 0.01
@@ -49,8 +50,6 @@ class Database:
         self.engine: Engine = make_engine(url, timeout=timeout)
         self.path: Path | None = sqlite_path(self.engine.url)
         self._timeout = timeout
-        # SQLite lets waiting writers starve each other; an OS lock that all processes queue at does not.
-        self._lock = FileLock(f"{self.path}.lock") if self.path else None
 
     @property
     def dialect(self) -> str:
@@ -116,7 +115,7 @@ class Database:
 
     def write_turn(self) -> AbstractContextManager[object]:
         """Wait for the turn to write: an OS lock beside the SQLite file; nothing on PostgreSQL."""
-        return self._file_lock() if self._lock else nullcontext()
+        return self._file_lock() if self.path else nullcontext()
 
     def ping(self) -> None:
         """Raise StoreUnavailableError unless the database answers."""
@@ -160,9 +159,17 @@ class Database:
         except OSError as error:
             raise StoreUnavailableError(f"cannot create the database file {path}: {error.strerror}") from error
 
+    @cached_property
+    def _lock(self) -> FileLock:
+        """SQLite lets waiting writers starve each other; an OS lock that all processes queue at does not."""
+        from filelock import FileLock  # noqa: PLC0415 - a server that only reads starts without it
+
+        return FileLock(f"{self.path}.lock")
+
     @contextmanager
     def _file_lock(self) -> Iterator[None]:
-        assert self._lock is not None
+        from filelock import Timeout as LockTimeout  # noqa: PLC0415 - as above
+
         try:
             lock = self._lock.acquire(timeout=self._timeout, poll_interval=LOCK_POLL)
         except LockTimeout as error:

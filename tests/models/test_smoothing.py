@@ -31,7 +31,7 @@ def test_from_the_same_state_and_parameters_the_recursion_is_that_of_statsmodels
         state,
         level=np.full((1, 1), 2.9),
         trend=np.full((1, 1), 0.02),
-        season=season.reshape(1, 1, 7).copy(),
+        season=season.reshape(1, 7, 1).copy(),
         variance=np.full((1, 1), 1e6),
         seen=np.full(1, 1000.0),
         count=np.full((1, 7), 1000.0),

@@ -1,13 +1,26 @@
-"""A migrated store on each engine."""
+"""A migrated store on each engine, and a real server in a process of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
+import httpx
+import numpy as np
 import pytest
 
 from service.store.database import Database
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -36,3 +49,141 @@ def sqlite_database(sqlite_url: str) -> Iterator[Database]:
     with Database(sqlite_url) as database:
         database.migrate()
         yield database
+
+
+@dataclass(frozen=True)
+class Running:
+    """A `nearcast serve` process, and the store it works on."""
+
+    url: str
+    database_url: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def client(self, **options: Any) -> httpx.Client:
+        """A client of it."""
+        return httpx.Client(base_url=self.url, timeout=60, **options)
+
+
+@contextmanager
+def running(directory: Path, *, until: str = "/readyz", **settings: str) -> Iterator[Running]:
+    """A server in a process of its own with these settings, once `until` answers; ended afterwards."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    settings = {"database_url": f"sqlite:///{directory / 'store.db'}", "port": str(port)} | settings
+    environment = os.environ | {f"NEARCAST_{name.upper()}": value for name, value in settings.items()}
+    log = directory / "server.log"
+    command = [sys.executable, "-m", "service.cli", "serve"]
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=output, stderr=output)
+    server = Running(f"http://127.0.0.1:{port}", settings["database_url"], process, log)
+    try:
+        wait_until(lambda: answers(server, until), seconds=60, what=f"the server to answer: see {log}")
+        yield server
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        finally:
+            process.kill()
+
+
+def answers(server: Running, path: str) -> bool:
+    """Whether it answers there."""
+    assert server.process.poll() is None, server.log.read_text()
+    with suppress(httpx.TransportError):
+        return httpx.get(f"{server.url}{path}", timeout=5).status_code == 200
+    return False
+
+
+def wait_until(condition: Callable[[], Any], *, seconds: float, what: str) -> Any:
+    """Ask again and again until there is a true answer, which is returned; fails after `seconds`."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if answer := condition():
+            return answer
+        time.sleep(0.1)
+    raise AssertionError(f"waited {seconds:g} s in vain for {what}")
+
+
+def sales_csv(*, days: int = 120, first: date = date(2024, 1, 1)) -> str:
+    """Events of a small sales funnel: lead -> offer -> won, side exit lost, two segments, the same every time."""
+    generator = np.random.default_rng(7)
+    lines = ["entity_id,stage,ts,segment"]
+    for day in range(days):
+        weekday = (first + timedelta(days=day)).weekday()
+        for number in range(generator.poisson(12 if weekday < 5 else 4)):
+            entity, segment = f"e{day}-{number}", ("north", "south")[int(generator.integers(2))]
+            at, reached = day, ["lead"]
+            if generator.random() < 0.6:
+                reached += ["offer", "won" if generator.random() < 0.5 else "lost"]
+            for stage in reached:
+                if at < days:
+                    lines.append(
+                        f"{entity},{stage},{first + timedelta(days=at)}T{8 + number % 12:02d}:00:00Z,{segment}"
+                    )
+                at += int(generator.integers(1, 5))
+    return "\n".join(lines) + "\n"
+
+
+def retrained(client: httpx.Client, funnel: str) -> dict[str, Any]:
+    """Retrain over HTTP and wait for the run's end."""
+    answer = client.post(f"/v1/funnels/{funnel}/retrain")
+    assert answer.status_code == 202, answer.text
+
+    def ended() -> dict[str, Any] | None:
+        run: dict[str, Any] = client.get(answer.headers["location"]).json()
+        return run if run["status"] in ("succeeded", "failed") else None
+
+    run: dict[str, Any] = wait_until(ended, seconds=120, what="the run to end")
+    return run
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """One server on a SQLite file for all tests that add to it and harm nothing."""
+    with running(tmp_path_factory.mktemp("server"), workers="inline", max_upload_bytes="20000000") as server:
+        yield server
+
+
+@pytest.fixture
+def client(server: Running) -> Iterator[httpx.Client]:
+    """A client of that server."""
+    with server.client() as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def sales(server: Running) -> str:
+    """Name of a funnel on that server that has been ingested and trained once."""
+    with server.client() as client:
+        headers = {"content-type": "text/csv"}
+        answer = client.post("/v1/funnels/sales/events", content=sales_csv(), headers=headers)
+        assert answer.status_code == 200, answer.text
+        run = retrained(client, "sales")
+        assert run["status"] == "succeeded", run
+    return "sales"
+
+
+@pytest.fixture(scope="session")
+def start_server() -> Callable[..., AbstractContextManager[Running]]:
+    """Starts a server of the test's own: `with start_server(directory, setting=...) as server`."""
+    return running
+
+
+@pytest.fixture(scope="session")
+def retrain_over_http() -> Callable[[httpx.Client, str], dict[str, Any]]:
+    """Retrains a funnel and waits for the end of the run."""
+    return retrained
+
+
+@pytest.fixture(scope="session")
+def wait() -> Callable[..., Any]:
+    """Waits until a condition holds: `wait(condition, seconds=..., what=...)`."""
+    return wait_until
+
+
+@pytest.fixture(scope="session")
+def sales_events() -> str:
+    """The CSV that the funnel `sales` was made from."""
+    return sales_csv()

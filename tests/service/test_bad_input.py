@@ -309,3 +309,10 @@ def test_another_zone_is_refused_where_naive_times_are_stored(database):
     options = IngestOptions(timezone="Asia/Tokyo")
     ((_, field, _),) = refused(database, GOOD, error=FunnelError, options=options)
     assert field == "timezone"
+
+
+@pytest.mark.parametrize("funnel", ["deals", "another"])
+def test_a_country_without_known_holidays_is_refused(database, funnel):
+    options = IngestOptions(country="XX")
+    ((_, field, _),) = refused(database, GOOD, error=FunnelError, options=options, funnel=funnel)
+    assert field == "country"

@@ -269,3 +269,10 @@ def test_after_any_uploads_the_store_holds_the_last_word_on_each_key(tmp_path_fa
             expected |= {(e, s, f"2024-03-{d:02}"): float(v) for e, s, d, v in rows}
             assert (first.rows, again.unchanged, again.inserted + again.revised) == (len(rows), len(rows), 0)
             assert stored(database) == sorted((*key, value) for key, value in expected.items())
+
+
+def test_a_country_that_is_said_becomes_the_funnels(database):
+    take(database, "entity_id,stage,ts\na,lead,2024-03-01\n", options=DECLARED)
+    assert record(database).funnel.country is None
+    take(database, "entity_id,stage,ts\nb,lead,2024-03-02\n", options=IngestOptions(country="DE-BY"))
+    assert record(database).funnel.country == "DE-BY"

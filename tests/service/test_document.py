@@ -1,0 +1,119 @@
+"""The forecast document: the shape that routes and command line share."""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+
+import numpy as np
+import pytest
+
+from models.errors import HorizonError
+from models.forecast import QUANTILES, Coverage, Forecast
+from models.funnel import Funnel
+from service.document import (
+    FarHorizonError,
+    Selection,
+    SeriesNotFoundError,
+    csv_from_document,
+    forecast_document,
+    levels_from_text,
+)
+
+
+@dataclass
+class Version:
+    """What `service.serving.Served` is to the document."""
+
+    funnel: Funnel
+    forecasts: dict
+    scorecard: tuple = ()
+    name: str = "sales"
+    version: int = 3
+    version_id: int = 30
+    cutoff: date = date(2024, 1, 31)
+    published_at: datetime = datetime(2024, 2, 1, tzinfo=UTC)
+
+
+def make_forecast(segment="total", stage="won", *, horizon=8, reliable_until=5, parts=True, frequency="day"):
+    mean = np.arange(1.0, horizon + 1)
+    return Forecast(
+        segment=segment,
+        stage=stage,
+        cutoff=date(2024, 1, 31),
+        model="cascade",
+        mean=mean,
+        quantiles=mean[:, None] * np.linspace(0.5, 1.5, len(QUANTILES)),
+        in_flight=mean * 0.25 if parts else None,
+        new=mean * 0.75 if parts else None,
+        reliable_until=reliable_until,
+        frequency=frequency,
+        coverage={80: Coverage(0.81, 100), 95: Coverage(float("nan"), 0)},
+        repairs=("8 days without any event",),
+    )
+
+
+def make_version(*forecasts, scorecard=(), **settings):
+    funnel = Funnel(stages=("lead", "won"), **settings)
+    return Version(funnel, {(each.segment, each.stage): each for each in forecasts}, scorecard)
+
+
+def test_a_step_carries_its_parts_and_a_coverage_not_measured_is_null():
+    series = forecast_document(make_version(make_forecast()), Selection())["forecasts"][0]
+    assert series["steps"][1]["date"] == "2024-02-02"
+    assert (series["steps"][1]["in_flight"], series["steps"][1]["new"], series["steps"][1]["mean"]) == (0.5, 1.5, 2.0)
+    assert series["coverage"] == {"80": {"measured": 0.81, "samples": 100}, "95": {"measured": None, "samples": 0}}
+    assert series["repairs"] == ["8 days without any event"]
+
+
+def test_steps_past_the_reliable_ones_are_flagged_or_left_out_as_the_gate_says():
+    flagged = forecast_document(make_version(make_forecast()), Selection())["forecasts"][0]
+    assert [step["reliable"] for step in flagged["steps"]] == [True] * 5 + [False] * 3
+    assert flagged["refused"] is None
+    refused = forecast_document(make_version(make_forecast(), gate="refuse"), Selection())["forecasts"][0]
+    assert len(refused["steps"]) == 5
+    assert refused["refused"].startswith("steps 6 to 8 are left out")
+    within = forecast_document(make_version(make_forecast(), gate="refuse"), Selection(horizon=4))["forecasts"][0]
+    assert len(within["steps"]) == 4
+    assert within["refused"] is None
+
+
+def test_weekly_steps_bear_the_last_day_of_their_week():
+    version = make_version(make_forecast(frequency="week"), frequency="week")
+    steps = forecast_document(version, Selection())["forecasts"][0]["steps"]
+    assert [step["date"] for step in steps] == ["2024-02-07", "2024-02-14", "2024-02-21", "2024-02-28"]
+
+
+def test_an_unknown_name_is_refused_with_those_that_are_known():
+    version = make_version(make_forecast(), make_forecast("north"), make_forecast(stage="lead"))
+    with pytest.raises(
+        SeriesNotFoundError, match="no segment 'south' is forecast; there are 'total', 'north'"
+    ) as error:
+        forecast_document(version, Selection(segments=("south",)))
+    assert error.value.members == {"stages": ["won", "lead"], "segments": ["total", "north"]}
+
+
+def test_a_horizon_past_the_published_one_is_refused_in_measured_figures():
+    scorecard = [
+        {"segment": "total", "stage": "won", "steps": "1", "wmape": 0.1, "wql": 0.08, "skill": 0.3},
+        {"segment": "total", "stage": "won", "steps": "2-3", "wmape": 0.25, "wql": 0.2, "skill": None},
+        {"segment": "north", "stage": "won", "steps": "1", "wmape": 9.0, "wql": 9.0, "skill": -1.0},
+    ]
+    with pytest.raises(FarHorizonError, match="grows from 10% at steps 1 to 25% at steps 2-3") as error:
+        forecast_document(make_version(make_forecast(), scorecard=scorecard), Selection(horizon=9))
+    assert error.value.members["longest_horizon"] == 8
+    assert [row["steps"] for row in error.value.members["error_growth"]] == ["1", "2-3"]
+    with pytest.raises(FarHorizonError, match="up to 4 days are"):
+        forecast_document(make_version(make_forecast(), max_horizon=4), Selection(horizon=5))
+
+
+def test_levels_are_read_once_each_in_their_order():
+    assert levels_from_text(" 95, 80,95") == (95, 80)
+    with pytest.raises(HorizonError, match="20, 40, 60, 80, 95"):
+        levels_from_text("90")
+
+
+def test_csv_has_empty_cells_where_a_model_does_not_tell_parts_apart():
+    text = csv_from_document(forecast_document(make_version(make_forecast(parts=False)), Selection(horizon=1)))
+    head, row = (line.split(",") for line in text.splitlines())
+    assert row[head.index("in_flight")] == ""
+    assert row[head.index("new")] == ""
+    assert float(row[head.index("lower_80")]) == float(row[head.index("q0.1")])
