@@ -2,7 +2,7 @@
 
 Running sums over the targets that have arrived hold all that the weights need: discounted absolute errors and
 the Gram matrix of the experts' forecasts. The weights are the least-squares combination on the simplex, held
-near inverse-error weights, which are held near equal ones while there is little evidence: Bates and Granger,
+near inverse-error weights, which are held near the prior while there is little evidence: Bates and Granger,
 The combination of forecasts (1969); Diebold and Pauly, The use of prior information in forecast combination
 (1990), for the shrinkage.
 """
@@ -34,7 +34,7 @@ POWER = 3.0
 RIDGE = 0.2
 """Pull towards the starting weights, in units of their residual sum of squares."""
 MINIMUM_ORIGINS = 4
-"""With fewer origins a bucket takes the weights of the bucket before it (the first: equal ones)."""
+"""With fewer origins a bucket takes the weights of the bucket before it (the first: the prior)."""
 
 
 def bucket_of_steps(horizon: int) -> Days:
@@ -52,8 +52,17 @@ def rolling_origins(start_day: int, periods: int, *, most: int = 240) -> Days:
     return np.append(chosen, periods - 1).astype(np.int64)
 
 
-@kernel
-def combine(forecasts: Array, counts: Array, origins: Days, bucket: Days, lengths: Array) -> tuple[Array, Array]:
+def combine(
+    forecasts: Array,
+    counts: Array,
+    origins: Days,
+    bucket: Days,
+    lengths: Array,
+    *,
+    prior: Array | None = None,
+    ridge: float = RIDGE,
+    half_life: float = HALF_LIFE,
+) -> tuple[Array, Array]:
     """Combine the experts of one series at every origin, each with the weights known there.
 
     Parameters
@@ -66,15 +75,41 @@ def combine(forecasts: Array, counts: Array, origins: Days, bucket: Days, length
         As from `rolling_origins`.
     bucket, lengths
         Of `bucket_of_steps`, and the number of steps in each bucket.
+    prior
+        (experts,), weights without evidence, summing to 1, towards which evidence is shrunk; None: equal ones.
+    ridge
+        Pull towards the starting weights, in units of their residual sum of squares.
+    half_life
+        Of the evidence, periods.
 
     Returns
     -------
     Combined forecasts (origins, horizon) and the weights at the cutoff (buckets, experts).
     """
+    weights = np.zeros((len(lengths), len(forecasts)))
+    weights[:] = 1 / len(forecasts) if prior is None else prior
+    combined = np.zeros(forecasts.shape[1:])
+    _combine(np.ascontiguousarray(forecasts), counts, origins, bucket, lengths, ridge, half_life, weights, combined)
+    return combined, weights
+
+
+@kernel
+def _combine(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for the compiler
+    forecasts: Array,
+    counts: Array,
+    origins: Days,
+    bucket: Days,
+    lengths: Array,
+    ridge: float,
+    half_life: float,
+    weights: Array,
+    combined: Array,
+) -> None:
+    """Fill `combined` and update `weights`, which come as the prior."""
     experts, many, horizon = forecasts.shape
     buckets = lengths.size
     together = np.ascontiguousarray(np.transpose(forecasts, (1, 2, 0)))
-    growth = 2.0 ** (1.0 / HALF_LIFE)  # newer evidence grows instead of all older fading: only ratios matter
+    growth = 2.0 ** (1.0 / half_life)  # newer evidence grows instead of all older fading: only ratios matter
     worth = 1.0
     absolute = np.zeros((buckets, experts))
     gram = np.zeros((buckets, experts, experts))
@@ -82,8 +117,7 @@ def combine(forecasts: Array, counts: Array, origins: Days, bucket: Days, length
     square = np.zeros(buckets)
     mass = np.zeros(buckets)
     seen = np.zeros(buckets)
-    weights = np.full((buckets, experts), 1.0 / experts)
-    combined = np.zeros((many, horizon))
+    prior = weights[0].copy()
     running, running_mass = 0.0, 0.0
     oldest, at = 0, 0
     for t in range(counts.size):
@@ -114,14 +148,13 @@ def combine(forecasts: Array, counts: Array, origins: Days, bucket: Days, length
                 )
         while at < many and origins[at] == t:
             if at % CHECKPOINT_GAP == 0 or at == many - 1:
-                _weigh(absolute, gram, cross, square, mass, seen / lengths, weights)
+                _weigh(absolute, gram, cross, square, mass, seen / lengths, prior, ridge, weights)
             for step in range(horizon):
                 value = 0.0
                 for e in range(experts):
                     value += weights[bucket[step], e] * together[at, step, e]
                 combined[at, step] = value
             at += 1
-    return combined, weights
 
 
 @kernel
@@ -154,13 +187,22 @@ def _learn(  # noqa: PLR0913, PLR0917 - the sums, spread out for the compiler
 
 
 @kernel
-def _weigh(absolute: Array, gram: Array, cross: Array, square: Array, mass: Array, seen: Array, weights: Array) -> None:
+def _weigh(  # noqa: PLR0913, PLR0917 - the sums, spread out for the compiler
+    absolute: Array,
+    gram: Array,
+    cross: Array,
+    square: Array,
+    mass: Array,
+    seen: Array,
+    prior: Array,
+    ridge: float,
+    weights: Array,
+) -> None:
     """Turn the sums into weights, bucket by bucket, in place."""
-    buckets, experts = absolute.shape
-    equal = np.full(experts, 1.0 / experts)
+    buckets = len(absolute)
     for b in range(buckets):
         if seen[b] < MINIMUM_ORIGINS:
-            weights[b] = weights[b - 1] if b > 0 else equal
+            weights[b] = weights[b - 1] if b > 0 else prior
             continue
         a, g, c = absolute[b].copy(), gram[b].copy(), cross[b].copy()  # of g, the lower triangle
         s, m = square[b], mass[b]
@@ -171,12 +213,12 @@ def _weigh(absolute: Array, gram: Array, cross: Array, square: Array, mass: Arra
                 c += NEIGHBOUR * cross[n]
                 s += NEIGHBOUR * square[n]
                 m += NEIGHBOUR * mass[n]
-        start = (a / m + 1e-9) ** -POWER
+        start = prior * (a / m + 1e-9) ** -POWER
         start /= start.sum()
         shrink = max(0.2, 1.0 / (1.0 + seen[b] / 12.0))
-        start = (1 - shrink) * start + shrink * equal
+        start = (1 - shrink) * start + shrink * prior
         rss = max(s - 2 * (c * start).sum() + _quadratic(g, start), 0.0)
-        weights[b] = _least_squares(g, c, start, RIDGE * rss + 1e-9 * np.trace(g) + 1e-12)
+        weights[b] = _least_squares(g, c, start, ridge * rss + 1e-9 * np.trace(g) + 1e-12)
 
 
 @kernel

@@ -36,6 +36,8 @@ class History:
         None when all stages came as counts. Day indices are days even where periods are weeks.
     counted
         Stages that came as counts; the entities' days at them are only what later stages imply.
+    due_stage
+        Stage that the entities' due days speak of; None without one.
     repairs
         What the gate and the cleaning did to get here.
     """
@@ -48,6 +50,7 @@ class History:
     value: npt.NDArray[np.float64] | None = None
     entities: Entities | None = None
     counted: tuple[str, ...] = ()
+    due_stage: str | None = None
     repairs: tuple[Repair, ...] = ()
 
     @property
@@ -165,6 +168,7 @@ def _assemble(
         value=None if np.isnan(value).all() else value,
         entities=entities,
         counted=tuple(funnel.stages[stage] for stage in counted),
+        due_stage=funnel.due_stage,
         repairs=repairs,
     )
 

@@ -27,24 +27,55 @@ RECENT = 120
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Rolling:
+    """Combined forecasts of a block of n series at all rolling origins, each by what was known there.
+
+    mean: (n, origins, horizon). origins: indices of periods, the cutoff last. weights: (n, buckets, len(EXPERTS)),
+    at the cutoff. caps: (n, origins), the explosion guard in counts. states: the experts' states after the cutoff,
+    arrays with n rows each, named expert.field.
+    """
+
+    mean: Array
+    origins: Days
+    weights: Array
+    caps: Array
+    states: dict[str, Array]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class SeriesForecasts:
     """Forecasts of a block of n series: mean (n, horizon), quantiles (n, horizon, len(QUANTILES)).
 
-    weights: (n, buckets, len(EXPERTS)). ceiling: (n,), the explosion guard in counts. states: the experts'
-    states after the cutoff, arrays with n rows each, named expert.field.
+    in_flight: (n, horizon), the part of the mean from entities in the funnel at the cutoff. ceiling: (n,), the
+    explosion guard in counts. cascaded: (n,), whether the funnel before the stage was used. states: see `Rolling`.
     """
 
     mean: Array
     quantiles: Array
-    weights: Array
+    in_flight: Array
     ceiling: Array
+    cascaded: npt.NDArray[np.bool_]
     states: dict[str, Array]
 
 
 def forecast_series(
     counts: Array, day_types: Days, *, start_day: int, horizon: int, season_length: int
 ) -> SeriesForecasts:
-    """Fit and forecast every row of `counts`.
+    """Fit and forecast every row of `counts` by itself; arguments as in `roll`."""
+    rolling = roll(counts, day_types, start_day=start_day, horizon=horizon, season_length=season_length)
+    mean = rolling.mean[:, -1]
+    return SeriesForecasts(
+        mean=mean,
+        quantiles=quantiles_of(rolling.mean, counts, origins=rolling.origins),
+        in_flight=np.zeros_like(mean),
+        ceiling=rolling.caps[:, -1],
+        cascaded=np.zeros(len(counts), dtype=np.bool_),
+        states=rolling.states,
+    )
+
+
+def roll(counts: Array, day_types: Days, *, start_day: int, horizon: int, season_length: int) -> Rolling:
+    """Run and combine the experts of every row of `counts`, at all rolling origins.
 
     Parameters
     ----------
@@ -55,23 +86,35 @@ def forecast_series(
     start_day
         Absolute number of the first period.
     """
+    n = len(counts)
     origins = rolling_origins(start_day, counts.shape[1])
     caps = GROWTH * (recent_maximum(counts, origins) + 1)
     forecasts, states = run_experts(
         counts, day_types, origins=origins, horizon=horizon, season_length=season_length, caps=caps
     )
     bucket = bucket_of_steps(horizon)
-    lengths = np.bincount(bucket, minlength=bucket[-1] + 1).astype(float)
-    n = len(counts)
-    mean = np.zeros((n, horizon))
-    quantiles = np.zeros((n, horizon, len(SCORES)))
+    lengths = lengths_of(bucket)
+    mean = np.zeros((n, len(origins), horizon))
     weights = np.zeros((n, len(lengths), len(EXPERTS)))
     for i in range(n):
-        combined, weights[i] = combine(np.ascontiguousarray(forecasts[:, i]), counts[i], origins, bucket, lengths)
-        spread = learn_spread(combined, counts[i], origins, bucket, lengths)
-        mean[i] = combined[-1]
-        quantiles[i] = count_quantiles(combined[-1], bucket, spread, SCORES)
-    return SeriesForecasts(mean=mean, quantiles=quantiles, weights=weights, ceiling=caps[:, -1], states=states)
+        mean[i], weights[i] = combine(forecasts[:, i], counts[i], origins, bucket, lengths)
+    return Rolling(mean, origins, weights, caps, states)
+
+
+def quantiles_of(mean: Array, counts: Array, *, origins: Days) -> Array:
+    """Quantiles at the cutoff, (n, horizon, len(QUANTILES)), from the errors of `mean` (n, origins, horizon)."""
+    bucket = bucket_of_steps(mean.shape[2])
+    lengths = lengths_of(bucket)
+    quantiles = np.zeros((len(mean), mean.shape[2], len(SCORES)))
+    for i in range(len(mean)):
+        spread = learn_spread(mean[i], counts[i], origins, bucket, lengths)
+        quantiles[i] = count_quantiles(mean[i, -1], bucket, spread, SCORES)
+    return quantiles
+
+
+def lengths_of(bucket: Days) -> Array:
+    """Steps in each bucket, as floats, (buckets,)."""
+    return np.bincount(bucket).astype(np.float64)
 
 
 def run_experts(

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
+from models.blocks import past_cutoffs
 from models.calendar import Calendar
-from models.engine import fit, past_cutoffs
+from models.engine import fit
 from models.history import History
 
 CALENDAR = Calendar(country="NL")
@@ -31,7 +32,7 @@ def test_every_stage_and_segment_is_forecast_from_the_day_after_the_cutoff():
     for forecast in fitted.forecasts:
         assert forecast.dates[0] == past.cutoff + timedelta(days=1)
         assert forecast.horizon == 28
-        assert forecast.model == "combination"
+        assert forecast.model == ("univariate" if forecast.stage == "stage_0" else "cascade+univariate")
         assert forecast.coverage[80].samples > 100
 
 
@@ -58,7 +59,7 @@ def test_a_stage_without_any_observation_does_not_fail_the_others():
     counts = noise((1, 2, 90))
     counts[:, 1] = np.nan
     fitted = fit(history(counts), calendar=CALENDAR, horizon=14)
-    assert fitted.forecasts[0].model == "combination"
+    assert fitted.forecasts[0].model == "univariate"
     assert fitted.forecasts[1].fallback_reason == "nothing was observed for this series"
     assert_array_equal(fitted.forecasts[1].mean, 0.0)
 

@@ -1,0 +1,249 @@
+"""From one stage to the next: who is waiting, how fast they convert or leave, and what that promises.
+
+Entities wait on the clocks of `models.spells`. Each period everyone moves one cell on, those who just reached the
+stage join, and some convert or leave, by hazards of their clock, day type and time waited. Tables of events and of
+entities at risk are discounted sums, so a new period costs the same however many entities went through before, and
+the forecasts of all earlier origins come out of one causal pass.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from models.hazards import hazards_from_tables
+from models.kernel import kernel
+from models.spells import (
+    AGE,
+    AGE_BINS,
+    AGE_CLASSES,
+    CARRIED,
+    CELLS,
+    CLOCKS,
+    CONVERTED,
+    DUE,
+    DUE_BINS,
+    ENTERED,
+    EXITED,
+    PARKED,
+    TABLE_OF_CLOCK,
+    bin_of_cells,
+)
+
+Array = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+
+HALF_LIFE = 120.0
+"""Half-life of the tables, and of where entrants start, periods."""
+BINS = max(len(AGE_BINS), len(DUE_BINS) + 1)
+TABLES = DUE + len(AGE_CLASSES)
+BIN_OF_CELL = bin_of_cells()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ConversionState:
+    """What a transition's past leaves behind; float64, no references to the data.
+
+    converted, exited, at_risk: (TABLES, day types, bins), discounted. waiting: (clocks, cells), entities at the end
+    of the last period. entries: (clocks, cells), discounted entrants by the cell in which they start.
+    """
+
+    converted: Array
+    exited: Array
+    at_risk: Array
+    waiting: Array
+    entries: Array
+
+    def copy(self) -> ConversionState:
+        """Own arrays, so that an append leaves the original as it was."""
+        return replace(self, **{field.name: getattr(self, field.name).copy() for field in fields(self)})
+
+
+def make_state(*, season_length: int) -> ConversionState:
+    """Return the state before the first entity."""
+    table = (TABLES, season_length + 1, BINS)
+    cells = (CLOCKS, int(CELLS.max()))
+    return ConversionState(np.zeros(table), np.zeros(table), np.zeros(table), np.zeros(cells), np.zeros(cells))
+
+
+def advance(
+    state: ConversionState, moves: Ints, day_types: Ints, *, observed: Flags, origins: Ints, inflow: Array
+) -> tuple[ConversionState, Array]:
+    """Run new periods through the state.
+
+    Parameters
+    ----------
+    state
+        Of the periods before; not changed.
+    moves
+        From `spells.moves_from_days`, of the new periods, the first of which is 0; by period.
+    day_types
+        (at least periods + horizon,), from the first new period on.
+    observed
+        (periods,); others move everyone on, but teach nothing.
+    origins
+        Ascending indices of new periods after which to forecast.
+    inflow
+        (origins, horizon), expected entrants at the stage after each origin.
+
+    Returns
+    -------
+    The new state and the expected conversions, (origins, horizon).
+    """
+    state = state.copy()
+    forecasts = np.zeros(inflow.shape)
+    _advance(
+        state.converted,
+        state.exited,
+        state.at_risk,
+        state.waiting,
+        state.entries,
+        moves,
+        np.ascontiguousarray(day_types, dtype=np.int64),
+        observed,
+        origins,
+        np.ascontiguousarray(inflow),
+        forecasts,
+    )
+    return state, forecasts
+
+
+def forecast(state: ConversionState, day_types: Ints, inflow: Array, *, waiting: bool = True) -> Array:
+    """Expected conversions in the periods after the last, (horizon,); linear in the inflow and in those waiting.
+
+    `day_types` and `inflow` are (horizon,); waiting=False: of future entrants alone.
+    """
+    out = np.zeros(len(inflow))
+    _forecast(
+        state.converted,
+        state.exited,
+        state.at_risk,
+        state.waiting if waiting else np.zeros_like(state.waiting),
+        state.entries,
+        np.ascontiguousarray(day_types, dtype=np.int64),
+        np.ascontiguousarray(inflow),
+        out,
+    )
+    return out
+
+
+@kernel
+def _advance(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for the compiler
+    converted: Array,
+    exited: Array,
+    at_risk: Array,
+    waiting: Array,
+    entries: Array,
+    moves: Ints,
+    types: Ints,
+    observed: Flags,
+    origins: Ints,
+    inflow: Array,
+    out: Array,
+) -> None:
+    decay = 0.5 ** (1.0 / HALF_LIFE)
+    row, at = 0, 0
+    for t in range(observed.size):
+        first = row
+        while row < len(moves) and moves[row, 0] == t:
+            row += 1
+        _move_on(waiting)
+        _enter(waiting, entries, moves[first:row], decay)
+        if observed[t]:
+            converted *= decay
+            exited *= decay
+            at_risk *= decay
+            for clock in range(CLOCKS):
+                for cell in range(CELLS[clock]):
+                    at_risk[TABLE_OF_CLOCK[clock], types[t], BIN_OF_CELL[clock, cell]] += waiting[clock, cell]
+        for move in moves[first:row]:
+            clock, cell, kind, number = move[1], move[2], move[3], move[4]
+            if kind < CONVERTED:
+                continue
+            waiting[clock, cell] -= number
+            if kind == EXITED:
+                waiting[PARKED, 0] += number
+            if observed[t]:
+                events = converted if kind == CONVERTED else exited
+                events[TABLE_OF_CLOCK[clock], types[t], BIN_OF_CELL[clock, cell]] += number
+        while at < origins.size and origins[at] == t:
+            _forecast(converted, exited, at_risk, waiting, entries, types[t + 1 :], inflow[at], out[at])
+            at += 1
+
+
+@kernel
+def _move_on(waiting: Array) -> None:
+    """One period passes: everyone is one cell further, and one age on the DUE clocks; the last ones keep their own."""
+    for clock in range(CLOCKS - 1, -1, -1):
+        last = CELLS[clock] - 1
+        if clock < DUE or clock == CLOCKS - 1:
+            waiting[clock, last] += waiting[clock, last - 1]
+            for cell in range(last - 1, 0, -1):
+                waiting[clock, cell] = waiting[clock, cell - 1]
+            waiting[clock, 0] = 0.0
+        else:
+            for cell in range(last, -1, -1):
+                waiting[clock + 1, min(cell + 1, last)] += waiting[clock, cell]
+                waiting[clock, cell] = 0.0
+
+
+@kernel
+def _enter(waiting: Array, entries: Array, moves: Ints, decay: float) -> None:
+    entries *= decay
+    for move in moves:
+        clock, cell, kind, number = move[1], move[2], move[3], move[4]
+        if kind <= CARRIED:
+            waiting[clock, cell] += number
+        if kind == ENTERED:
+            entries[clock, cell] += number
+
+
+@kernel
+def _forecast(
+    converted: Array,
+    exited: Array,
+    at_risk: Array,
+    waiting: Array,
+    entries: Array,
+    types: Ints,
+    inflow: Array,
+    out: Array,
+) -> None:
+    """Let the periods after the last pass: hazards by cell, then everyone's way through them."""
+    convert, leave = _hazards(converted, exited, at_risk)
+    share = entries / max(entries.sum(), 1e-12)
+    if entries.sum() <= 0.0:
+        share[AGE, 0] = 1.0
+    here = waiting.copy()
+    for h in range(out.size):
+        kind = types[h]
+        _move_on(here)
+        for clock in (AGE, DUE):
+            for cell in range(CELLS[clock]):
+                here[clock, cell] += inflow[h] * share[clock, cell]
+        total, gone = 0.0, 0.0
+        for clock in range(CLOCKS):
+            table = TABLE_OF_CLOCK[clock]
+            for cell in range(CELLS[clock]):
+                if here[clock, cell] != 0.0:
+                    b = BIN_OF_CELL[clock, cell]
+                    done = here[clock, cell] * convert[table, kind, b]
+                    parked = here[clock, cell] * leave[table, kind, b]
+                    here[clock, cell] -= done + parked
+                    total += done
+                    gone += parked
+        here[PARKED, 0] += gone
+        out[h] = total
+
+
+@kernel
+def _hazards(converted: Array, exited: Array, at_risk: Array) -> tuple[Array, Array]:
+    """Hazards of conversion and of exit, (TABLES, day types, bins); together at most 1."""
+    convert, leave = np.zeros(converted.shape), np.zeros(converted.shape)
+    for first, last in ((AGE, AGE + 1), (PARKED, PARKED + 1), (DUE, TABLES)):
+        convert[first:last] = hazards_from_tables(converted[first:last], at_risk[first:last])
+        leave[first:last] = hazards_from_tables(exited[first:last], at_risk[first:last])
+    return convert, np.minimum(leave, 1.0 - convert)

@@ -1,0 +1,246 @@
+"""From counts of one stage to counts of the next, where no entity is known: a non-negative distributed lag.
+
+The expected count is level x day type's factor x (weights . recent counts of the stage before), the recent counts
+being means over a season, summed over ranges of lags. Weights are non-negative least squares on a discounted Gram
+matrix, so that a transition without any delay and one of a month are the same to it; the level, the recent ratio
+of actual to expected, follows quickly, because the share that moves on drifts faster than the delay.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from models.kernel import kernel
+
+Array = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+LAGS: tuple[tuple[int, int], ...] = (
+    (0, 1), (2, 3), (4, 6), (7, 9), (10, 13), (14, 17), (18, 21), (22, 27), (28, 35),
+)  # fmt: skip
+"""First and last lag of each range, periods."""
+FIRST_LAG = np.array([first for first, _ in LAGS])
+LAST_LAG = np.array([last for _, last in LAGS])
+LONGEST = LAGS[-1][1] + 1
+HALF_LIFE = 90.0
+"""Half-life of what the weights are learnt from, and of the day types' factors."""
+LEVEL_HALF_LIFE = 5.0
+"""Half-life of the level, periods."""
+LEVEL_WEIGHT = 5.0
+"""Counts' worth of a level of 1."""
+RIDGE = 0.02
+"""Added to the diagonal of the Gram matrix, scaled to ones."""
+ITERATIONS = 60
+"""Sweeps of coordinate descent; the Gram matrix is small and well conditioned thanks to the ridge."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LagState:
+    """What a counted transition's past leaves behind; all float64.
+
+    gram (lags, lags), cross (lags,): discounted products. total, days (day types,): shares of the running mean, and
+    days. smooth (LONGEST,), window (season_length,): season means and counts of the stage before, newest last.
+    expected (lags,), actual (1,): of the level. size (2,): running sum of the stage after, and its weight.
+    """
+
+    gram: Array
+    cross: Array
+    total: Array
+    days: Array
+    smooth: Array
+    window: Array
+    expected: Array
+    actual: Array
+    size: Array
+
+    def copy(self) -> LagState:
+        """Own arrays, so that an append leaves the original as it was."""
+        return replace(self, **{field.name: getattr(self, field.name).copy() for field in fields(self)})
+
+
+def make_state(*, season_length: int) -> LagState:
+    """Return the state before the first period."""
+    lags, kinds = len(LAGS), season_length + 1
+    return LagState(
+        gram=np.zeros((lags, lags)),
+        cross=np.zeros(lags),
+        total=np.zeros(kinds),
+        days=np.zeros(kinds),
+        smooth=np.full(LONGEST, np.nan),
+        window=np.full(season_length, np.nan),
+        expected=np.zeros(lags),
+        actual=np.zeros(1),
+        size=np.zeros(2),
+    )
+
+
+def advance(
+    state: LagState, before: Array, after: Array, day_types: Ints, *, origins: Ints, inflow: Array
+) -> tuple[LagState, Array]:
+    """Run new periods through the state.
+
+    `before` and `after` are (periods,), counts of the two stages, NaN where missing; the rest and the result as in
+    `conversion.advance`.
+    """
+    state = state.copy()
+    forecasts = np.zeros(inflow.shape)
+    _advance(
+        state.gram,
+        state.cross,
+        state.total,
+        state.days,
+        state.smooth,
+        state.window,
+        state.expected,
+        state.actual,
+        state.size,
+        np.ascontiguousarray(before),
+        np.ascontiguousarray(after),
+        np.ascontiguousarray(day_types, dtype=np.int64),
+        origins,
+        np.ascontiguousarray(inflow),
+        forecasts,
+    )
+    return state, forecasts
+
+
+def forecast(state: LagState, day_types: Ints, inflow: Array) -> Array:
+    """Expected counts of the stage after in the periods after the last, (horizon,); linear in the inflow and the past.
+
+    `day_types` and `inflow` are (horizon,).
+    """
+    out = np.zeros(len(inflow))
+    _forecast(
+        state.smooth,
+        state.window,
+        _scaled_weights(state.gram, state.cross, state.expected, state.actual),
+        _factors(state.total, state.days),
+        np.ascontiguousarray(day_types, dtype=np.int64),
+        np.ascontiguousarray(inflow),
+        out,
+    )
+    return out
+
+
+@kernel
+def _advance(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for the compiler
+    gram: Array,
+    cross: Array,
+    total: Array,
+    days: Array,
+    smooth: Array,
+    window: Array,
+    expected: Array,
+    actual: Array,
+    size: Array,
+    before: Array,
+    after: Array,
+    types: Ints,
+    origins: Ints,
+    inflow: Array,
+    out: Array,
+) -> None:
+    decay, level_decay = 0.5 ** (1.0 / HALF_LIFE), 0.5 ** (1.0 / LEVEL_HALF_LIFE)
+    at = 0
+    for t in range(before.size):
+        _push(smooth, window, before[t])
+        features = _features(smooth)
+        if not np.isnan(after[t]):
+            total *= decay
+            days *= decay
+            size *= level_decay
+            size[0] += after[t]
+            size[1] += 1.0
+            total[types[t]] += after[t] / (size[0] / size[1] + 0.5)  # a share, so that a wave does not tilt the factors
+            days[types[t]] += 1.0
+            factor = _factors(total, days)[types[t]]
+            weight = min(factor, 1.0) / (size[0] / size[1] + 0.5)
+            gram *= decay
+            cross *= decay
+            expected *= level_decay
+            actual *= level_decay
+            for i in range(features.size):
+                cross[i] += weight * features[i] * after[t] / factor
+                expected[i] += factor * features[i]
+                for j in range(features.size):
+                    gram[i, j] += weight * features[i] * features[j]
+            actual[0] += after[t]
+        while at < origins.size and origins[at] == t:
+            weights = _scaled_weights(gram, cross, expected, actual)
+            _forecast(smooth, window, weights, _factors(total, days), types[t + 1 :], inflow[at], out[at])
+            at += 1
+
+
+@kernel
+def _push(smooth: Array, window: Array, count: float) -> None:
+    """Append a count of the stage before, and its season mean: of what was observed, or as before."""
+    window[:-1] = window[1:]
+    window[-1] = count
+    smooth[:-1] = smooth[1:]
+    mean = np.nanmean(window)
+    if not np.isnan(mean):
+        smooth[-1] = mean
+
+
+@kernel
+def _features(smooth: Array) -> Array:
+    """Sums of season means over the ranges of lags; before the first period it was as in the first."""
+    features = np.zeros(FIRST_LAG.size)
+    first = 0
+    while first < smooth.size - 1 and np.isnan(smooth[first]):
+        first += 1
+    for i in range(features.size):
+        for lag in range(FIRST_LAG[i], LAST_LAG[i] + 1):
+            value = smooth[max(smooth.size - 1 - lag, first)]
+            if not np.isnan(value):
+                features[i] += value
+    return features
+
+
+@kernel
+def _factors(total: Array, days: Array) -> Array:
+    """Factor of each day type; a special day starts from the last ordinary one's."""
+    last = total.size - 1
+    factors = np.ones(total.size)
+    mean = total[:last].sum() / max(days[:last].sum(), 1e-9)
+    if mean > 0.0:
+        for kind in range(last):
+            factors[kind] = (total[kind] / mean + 0.3) / (days[kind] + 0.3)
+        factors[last] = (total[last] / mean + 2.0 * factors[last - 1]) / (days[last] + 2.0)
+    return np.maximum(factors, 1e-3)
+
+
+@kernel
+def _scaled_weights(gram: Array, cross: Array, expected: Array, actual: Array) -> Array:
+    """Weights of the lags times the level."""
+    weights = _weights(gram, cross)
+    return np.asarray(weights * (actual[0] + LEVEL_WEIGHT) / ((expected * weights).sum() + LEVEL_WEIGHT))
+
+
+@kernel
+def _weights(gram: Array, cross: Array) -> Array:
+    """Non-negative least squares by coordinate descent on the Gram matrix scaled to a unit diagonal."""
+    lags = cross.size
+    scale = np.sqrt(np.maximum(np.diag(gram), 1e-12))
+    weights = np.zeros(lags)
+    for _ in range(ITERATIONS):
+        for i in range(lags):
+            left = cross[i] / scale[i]
+            for j in range(lags):
+                if j != i:
+                    left -= gram[i, j] / scale[i] / scale[j] * weights[j]
+            weights[i] = max(left / (1.0 + RIDGE), 0.0)
+    return weights / scale
+
+
+@kernel
+def _forecast(
+    smooth: Array, window: Array, weights: Array, factors: Array, types: Ints, inflow: Array, out: Array
+) -> None:
+    later, recent = smooth.copy(), window.copy()
+    for h in range(out.size):
+        _push(later, recent, inflow[h])
+        out[h] = factors[types[h]] * (weights * _features(later)).sum()

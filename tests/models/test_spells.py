@@ -1,0 +1,97 @@
+"""Entities become moves on clocks, and nothing is lost, counted twice or known too early."""
+
+import numpy as np
+from numpy.testing import assert_array_equal
+
+from models.entities import NEVER
+from models.spells import (
+    AGE,
+    CARRIED,
+    CELLS,
+    CONVERTED,
+    DUE,
+    DUE_CELL,
+    ENTERED,
+    EXITED,
+    LONGEST_LEAD,
+    OLD,
+    PARKED,
+    bin_of_cells,
+    moves_from_days,
+)
+
+
+def moves(here, following=None, exits=(), due=None, *, periods=50):
+    following = [NEVER] * len(here) if following is None else following
+    columns = np.array(exits or np.empty((len(here), 0)), dtype=np.int32).reshape(len(here), -1)
+    due = None if due is None else np.array(due, dtype=np.int32)
+    made = moves_from_days(
+        np.array(here, dtype=np.int32), np.array(following, dtype=np.int32), columns, due, periods=periods
+    )
+    return [tuple(row) for row in made.tolist()]
+
+
+def test_an_entity_starts_at_age_zero_and_converts_at_its_age():
+    assert moves([3], [8]) == [(3, AGE, 0, ENTERED, 1), (8, AGE, 5, CONVERTED, 1)]
+
+
+def test_equal_moves_are_one_row_with_their_number():
+    assert moves([3, 3, 3], [3, 3, 9]) == [
+        (3, AGE, 0, ENTERED, 3),
+        (3, AGE, 0, CONVERTED, 2),
+        (9, AGE, 6, CONVERTED, 1),
+    ]
+
+
+def test_who_came_before_the_first_period_is_carried_in_at_its_age():
+    assert moves([-4, -9], [NEVER, -2]) == [(0, AGE, 4, CARRIED, 1)]
+
+
+def test_an_exit_parks_the_entity_and_it_may_come_back():
+    assert moves([1, -9], [10, 2], exits=[[4], [-3]]) == [
+        (0, PARKED, 3, CARRIED, 1),
+        (1, AGE, 0, ENTERED, 1),
+        (2, PARKED, 5, CONVERTED, 1),
+        (4, AGE, 3, EXITED, 1),
+        (10, PARKED, 6, CONVERTED, 1),
+    ]
+
+
+def test_an_exit_before_the_stage_or_with_the_conversion_ends_no_wait():
+    assert moves([5, 5], [9, 9], exits=[[2], [9]]) == [(5, AGE, 0, ENTERED, 2), (9, AGE, 4, CONVERTED, 2)]
+
+
+def test_a_due_entity_runs_on_days_to_due_early_late_and_beside_those_without():
+    made = moves([1, 1, 1], [9, 13, NEVER], due=[11, 11, NEVER])
+    assert made == [
+        (1, AGE, 0, ENTERED, 1),
+        (1, DUE, DUE_CELL - 10, ENTERED, 2),
+        (9, DUE + 8, DUE_CELL - 2, CONVERTED, 1),
+        (13, DUE + 12, DUE_CELL + 2, CONVERTED, 1),
+    ]
+    assert moves([-30], [13], due=[11])[0] == (0, DUE + OLD, DUE_CELL - 11, CARRIED, 1)
+
+
+def test_a_due_day_long_past_or_years_away_does_no_harm():
+    made = moves([20, 20], due=[-900, 20 + LONGEST_LEAD + 1])
+    assert made == [(20, AGE, 0, ENTERED, 1), (20, DUE, CELLS[DUE] - 1, ENTERED, 1)]
+
+
+def test_moves_up_to_a_period_do_not_depend_on_what_comes_later():
+    generator = np.random.default_rng(0)
+    here = generator.integers(-20, 60, 500)
+    following = np.where(generator.random(500) < 0.6, here + generator.integers(0, 30, 500), NEVER)
+    exits = np.where(generator.random((500, 2)) < 0.3, here[:, None] + generator.integers(-5, 30, (500, 2)), NEVER)
+    due = np.where(generator.random(500) < 0.5, here + generator.integers(-3, 40, 500), NEVER)
+    whole = np.array(moves(here, following, exits.tolist(), due, periods=60))
+    cut = [np.where(part > 39, NEVER, part) for part in (here, following, exits)]
+    known = np.array(moves(cut[0], cut[1], cut[2].tolist(), due, periods=40))
+    assert_array_equal(whole[whole[:, 0] < 40], known)
+
+
+def test_every_cell_has_a_bin_and_the_due_day_has_its_own():
+    bins = bin_of_cells()
+    for clock, size in enumerate(CELLS):
+        assert (np.diff(bins[clock, :size]) >= 0).all()
+        assert (np.diff(bins[clock, :size]) <= 1).all()
+    assert (bins[DUE] == bins[DUE, DUE_CELL]).sum() == 1
