@@ -87,6 +87,8 @@ $(VENV)/.ready: requirements.lock requirements-build.lock pyproject.toml $(VENV)
 	@echo "installing into $(VENV) with $(if $(UV),uv,pip; this takes a minute)"
 	@$(INSTALL) -r requirements.lock -r requirements-build.lock
 	@$(EDITABLE)
+	@echo "compiling the forecasting kernels, once"
+	@$(BIN)/python -m models.warm
 	@touch $@
 
 $(VENV)/.ready-dev: requirements-dev.lock $(VENV)/.ready

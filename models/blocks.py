@@ -22,10 +22,10 @@ Days = npt.NDArray[np.int64]
 
 BLOCK = 256
 """Series per block of work, as far as whole funnels make it up."""
-SCORED_CUTOFFS = 12
+SCORED_CUTOFFS = 8
 """Past cutoffs at which a fit is scored."""
-SCORED_GAP = 15
-"""Periods between them; a week and a day more than one, so that every weekday has its turn."""
+SCORED_GAP = 23
+"""Periods between them; no multiple of a week, so that every weekday has its turn."""
 LEAST_SCORED = 28
 """Periods of history before the first scored cutoff."""
 

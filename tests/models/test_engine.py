@@ -33,7 +33,7 @@ def test_every_stage_and_segment_is_forecast_from_the_day_after_the_cutoff():
         assert forecast.dates[0] == past.cutoff + timedelta(days=1)
         assert forecast.horizon == 28
         assert forecast.model == ("univariate" if forecast.stage == "stage_0" else "cascade+univariate")
-        assert forecast.coverage[80].samples > 100
+        assert forecast.coverage[80].samples > 80
 
 
 def test_forecasts_are_the_same_bytes_wherever_blocks_are_computed():
@@ -79,7 +79,7 @@ def test_the_scorecard_at_past_cutoffs_uses_only_what_was_known_there():
     one = fit(history(counts[..., :142]), calendar=CALENDAR, horizon=14)
     other = fit(history(changed[..., :142]), calendar=CALENDAR, horizon=14)
     assert one.scorecard == other.scorecard
-    assert past_cutoffs(142, most=3) == (104, 119, 134)
+    assert past_cutoffs(142, most=3) == (88, 111, 134)
     assert past_cutoffs(30, most=3) == ()
 
 

@@ -1,0 +1,32 @@
+"""Compile all kernels once, so that nobody waits for it later: `python -m models.warm`."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import numpy as np
+
+from models.calendar import Calendar
+from models.engine import fit
+from models.history import Entities, History
+
+DAYS = 70
+ENTITIES = 400
+
+
+def small_history() -> History:
+    """Three stages: counts lead to entities, entities with and without a due day lead to the last one."""
+    generator = np.random.default_rng(0)
+    entered = generator.integers(0, DAYS - 10, ENTITIES)
+    days = np.stack([entered, entered, entered + generator.integers(0, 10, ENTITIES)], axis=1).astype(np.int32)
+    due = np.where(generator.random(ENTITIES) < 0.5, days[:, 2] + 1, np.iinfo(np.int32).min).astype(np.int32)
+    counts = np.stack([np.bincount(days[:, stage], minlength=DAYS) for stage in range(3)]).astype(float)
+    entities = Entities(days, np.zeros(ENTITIES, dtype=np.int32), due, np.full(ENTITIES, np.nan))
+    stages = ("visit", "lead", "won")
+    return History(
+        date(2024, 1, 1), "day", (), stages, counts[None], entities=entities, counted=("visit",), due_stage="won"
+    )
+
+
+if __name__ == "__main__":
+    fit(small_history(), calendar=Calendar(country="NL"), horizon=28, scored_cutoffs=1)
