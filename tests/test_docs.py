@@ -145,12 +145,12 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def environment(desk: Path) -> dict[str, str]:
-    """Of somebody who has .venv/bin in the path and no settings."""
+    """Of somebody who has .venv/bin in the path; fits inline, because the other core is busy with other tests."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
     path = f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}"
-    return {**os.environ, "PATH": path, "HOME": str(desk), "NEARCAST_PORT": port}
+    return {**os.environ, "PATH": path, "HOME": str(desk), "NEARCAST_PORT": port, "NEARCAST_WORKERS": "inline"}
 
 
 def run(command: str, *, desk: Path, environment: dict[str, str]) -> str:
