@@ -22,6 +22,14 @@ CHUNK_OBJECTS = 5_000
 """Objects held in memory at a time: they take more of it than columns do."""
 ARRAY = "send one array of flat objects"
 _SPACE = " \t\r\n"
+_DUE: dict[str, dict[str, str]] = {
+    "array": {"[": "first"},
+    "first": {"]": "end"},
+    "object": {},
+    "comma": {",": "object", "]": "end"},
+    "end": {},
+}
+"""What may stand next in an array, objects apart, and what is due after it."""
 
 Row = dict[str, Any]
 Placed = tuple[int, Row]
@@ -70,32 +78,32 @@ def _decode_leniently(line: str, place: int, problems: Problems) -> Any:
 
 def _rows_of_array(blocks: Iterator[str]) -> Iterator[Placed]:
     """Objects of an array with the line that each begins on, or, where all is on one line, its number."""
-    text, at, line = "", 0, 1
-    opened, number = False, 0
+    text, at, line, number = "", 0, 1, 0
+    due = "array"
     scan = json.JSONDecoder().raw_decode
     while True:
-        while at < len(text) and text[at] in _SPACE + ("," if number else ""):
+        while at < len(text) and text[at] in _SPACE:
             line += text[at] == "\n"
             at += 1
         row: Row | None = None
         if at < len(text):
-            if not opened:
-                _check_array(text[at], line)
-                opened, at = True, at + 1
+            if step := _DUE[due].get(text[at]):
+                due, at = step, at + 1
                 continue
-            if text[at] == "]":
-                return
+            _check_due(text[at : at + 20], line, due=due)
             row, end = _scan(scan, text, at, line)
         if row is None:
             more = next(blocks, "")
+            if not more and due == "end":
+                return
             if not more or len(text) - at > LONGEST_OBJECT:
-                _refuse_end(text[at:], line, opened=opened)
+                _refuse_end(text[at:], line, opened=due != "array")
             text, at = text[at:] + more, 0
             continue
         number += 1
         yield (line if line > 1 else number), row
         line += text.count("\n", at, end)
-        at = end
+        at, due = end, "comma"
 
 
 def _scan(scan: Callable[[str, int], tuple[Any, int]], text: str, at: int, line: int) -> tuple[Row | None, int]:
@@ -113,11 +121,21 @@ def _scan(scan: Callable[[str, int], tuple[Any, int]], text: str, at: int, line:
         raise InputError(Problem(f"is not JSON: {_reason(error)}", line, remedy=ARRAY)) from error
 
 
-def _check_array(character: str, line: int) -> None:
-    if character != "[":
+def _check_due(found: str, line: int, *, due: str) -> None:
+    """Raise InputError unless an object may begin here; whatever is no object is `_scan`'s to refuse."""
+    if due == "array":
         raise InputError(
             Problem("this JSON is no array", line, remedy="send one array of objects, or one object a line as NDJSON")
         )
+    if due == "end":
+        remedy = "send one array of flat objects and nothing else, or one object a line as NDJSON"
+        raise InputError(Problem(f"{found!r} follows the end of the JSON array", line, remedy=remedy))
+    if due == "comma":
+        reason = f"is not JSON: {found!r} stands where a comma or the end of the array is due"
+        raise InputError(Problem(reason, line, remedy="put one comma between two objects"))
+    if found[0] in ",]":
+        reason = f"is not JSON: {found[0]!r} stands where an object is due"
+        raise InputError(Problem(reason, line, remedy="put one comma between two objects, and none elsewhere"))
 
 
 def _refuse_end(rest: str, line: int, *, opened: bool) -> None:

@@ -186,6 +186,31 @@ def test_what_is_no_ndjson_is_refused_with_the_line(database, data, line, words)
     assert words in text
 
 
+ONE = '{"entity_id": "a", "stage": "lead", "ts": "2024-03-01"}'
+
+
+@pytest.mark.parametrize(
+    ("data", "line", "words"),
+    [
+        (f"[{ONE}]\n[{ONE}]", 2, "follows the end of the JSON array"),
+        (f"[{ONE}] trailing", 1, "follows the end of the JSON array"),
+        (f"[{ONE}],", 1, "follows the end of the JSON array"),
+        (f"[\n{ONE}\n{ONE}]", 3, "where a comma or the end"),
+        (f"[{ONE},\n,{ONE}]", 2, "',' stands where an object is due"),
+        (f"[,{ONE}]", 1, "',' stands where an object is due"),
+        (f"[{ONE},\n\n]", 3, "']' stands where an object is due"),
+        (f"[{ONE}]" + " " * (1 << 20) + "\nx", 2, "follows the end of the JSON array"),
+    ],
+)
+def test_nothing_in_or_behind_a_json_array_is_passed_over(database, data, line, words):
+    ((found, _, text),) = problems_of(database, data, format="json")
+    assert (found, words in text) == (line, True), text
+
+
+def test_space_behind_a_json_array_is_nothing(database):
+    assert take(database, f"[{ONE}]\r\n\t " + "\n" * (1 << 20), format="json").inserted == 1
+
+
 @pytest.mark.parametrize(
     ("data", "line", "words"),
     [
