@@ -31,6 +31,8 @@ APART = 0.05
 RARE = 0.02
 ALIKE = 0.84
 """A stage is taken for another one misspelt when it is this rare beside it and this similar to it."""
+SHARED = 0.2
+"""A stage of which more of its entities than this are at the other one too is a stage of its own."""
 SKIPPED = 0.6
 """A stage that more entities pass by than this is worth a note."""
 
@@ -39,6 +41,7 @@ _EXIT_WORDS = re.compile(
     r"|bounced|dead|junk|spam|refund|chargeback|unsubscri|discard|void|terminated|inactive|dismissed|reverted"
     r"|annul|stornier|abgelehnt|verloren|perdu|perdid|rechaza|afgewezen|geannul"
 )
+_NEGATION = re.compile(r"(?<![^\W_])(?:un|non|not|dis|in)[\W_]*(?=[^\W_])")
 _SEGMENT_WORDS = (
     *("segment", "region", "country", "market", "channel", "product", "source", "business_unit", "team"),
     *("category", "plan", "tier", "type", "kind", "area", "branch", "brand", "store", "campaign"),
@@ -100,7 +103,11 @@ def _without_misspelt(journeys: Journeys, notes: list[str]) -> Journeys:
     sizes = {stage: int(journeys.reached(stage).sum()) for stage in journeys.stages}
     kept = []
     for column, stage in enumerate(journeys.stages):
-        common = [other for other in journeys.stages if sizes[stage] <= RARE * sizes[other] and _alike(stage, other)]
+        common = [
+            other
+            for other in journeys.stages
+            if sizes[stage] <= RARE * sizes[other] and _is_misspelt(stage, other, journeys)
+        ]
         if common:
             notes.append(f"{stage!r} ({sizes[stage]} entities) is left out: it looks like {common[0]!r}, misspelt")
         else:
@@ -108,8 +115,35 @@ def _without_misspelt(journeys: Journeys, notes: list[str]) -> Journeys:
     return Journeys(tuple(journeys.stages[column] for column in kept), journeys.first[:, kept], journeys.due)
 
 
-def _alike(one: str, other: str) -> bool:
-    return SequenceMatcher(None, one.casefold(), other.casefold()).ratio() >= ALIKE
+def _is_misspelt(stage: str, other: str, journeys: Journeys) -> bool:
+    """Whether a rare stage is a common one misspelt; what might be a stage of its own is not.
+
+    That is what differs in its numbers or by a negation, what bears the name of an exit, and what
+    entities pass through beside the other one: who misspells a stage does not write it rightly as well.
+    """
+    one, common = stage.casefold(), other.casefold()
+    if _letters(one) == _letters(common):
+        return True
+    if _similarity(one, common) < ALIKE or re.findall(r"\d+", one) != re.findall(r"\d+", common):
+        return False
+    if _EXIT_WORDS.search(one) or _negates(one, common):
+        return False
+    return bool(journeys.reached(other)[journeys.reached(stage)].mean() <= SHARED)
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[\W_]+", "", name)
+
+
+def _similarity(one: str, other: str) -> float:
+    return SequenceMatcher(None, one, other).ratio()
+
+
+def _negates(one: str, other: str) -> bool:
+    """Whether two names are more alike without the un-, non-, not-, dis- or in- of one of them, or of both."""
+    bare = _NEGATION.sub("", one), _NEGATION.sub("", other)
+    without = _similarity(bare[0], other), _similarity(one, bare[1]), _similarity(*bare)
+    return max(without) > _similarity(one, other)
 
 
 def _order_of_events(journeys: Journeys, notes: list[str]) -> tuple[list[str], list[str]]:

@@ -88,6 +88,37 @@ def test_a_rare_misspelling_is_left_out_and_said():
     assert sum("misspelt" in note for note in result.notes) == 2
 
 
+@pytest.mark.parametrize(
+    ("common", "rare"),
+    [
+        ("checkout_step_1", "checkout_step_3"),
+        ("qualified", "unqualified"),
+        ("lead_qualified", "lead_not_qualified"),
+        ("inspected", "uninspected"),
+        ("interested", "disinterested"),
+        ("invited", "uninvited"),
+        ("ejected", "rejected"),
+    ],
+)
+def test_a_rare_stage_that_only_looks_like_a_common_one_is_kept(common, rare):
+    result = inferred(*[f"start {common}"] * 120, f"start {rare}")
+    assert {common, rare} <= {*result.funnel.stages, *result.funnel.exits}
+    assert not any("misspelt" in note for note in result.notes)
+
+
+def test_a_rare_stage_that_entities_pass_through_beside_the_common_one_is_no_misspelling():
+    result = inferred(*["start contract_sent"] * 150, *["start contract_sent contract_sentry"] * 2)
+    assert result.funnel.stages == ("start", "contract_sent", "contract_sentry")
+
+
+@pytest.mark.parametrize("rare", ["invoced", "in voiced", "Invoiced", "invoicd"])
+def test_what_looks_like_a_negation_does_not_hide_a_misspelling(rare):
+    events = events_of([*["start invoiced"] * 120, "start X"])
+    stages = np.array([rare if stage == "X" else stage for stage in events.stage], dtype=object)
+    found = Events(events.entity_id, stages, events.ts, events.value, events.due_on, events.segment)
+    assert infer_funnel(found, timezone="UTC", segment_by=None).funnel.stages == ("start", "invoiced")
+
+
 def test_the_due_stage_is_the_one_that_falls_on_the_due_days():
     due = {number: f"2024-{1 + number % 9:02}-03" for number in range(20)}
     assert inferred(*["booked confirmed arrived left"] * 20, due=due).funnel.due_stage == "arrived"
