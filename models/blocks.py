@@ -86,10 +86,10 @@ def past_cutoffs(periods: int, *, most: int) -> tuple[int, ...]:
 
 def day_types(history: History, *, calendar: Calendar, length: int, horizon: int) -> tuple[Days, str | None]:
     """Types of the first `length` periods and `horizon` more, and what was inferred about holidays, if anything."""
-    if calendar.country is not None or history.frequency == "week":
+    if (calendar.country is not None and not calendar.assumed) or history.frequency == "week":
         return calendar.day_types(history.start, length + horizon).astype(np.int64), None
     total = history.matrix[: len(history.stages), :length]
-    observance = infer_observance(total, start=history.start, horizon=horizon)
+    observance = infer_observance(total, start=history.start, horizon=horizon, likely=calendar.country)
     return observance.day_types.astype(np.int64), observance.note
 
 

@@ -121,6 +121,8 @@ class Calendar:
 
     country
         ISO code of the public holidays; None: there are none.
+    assumed
+        Whether the country is only that of the zone: the history may tell otherwise, see `models.observance`.
     version
         Where the holidays came from, for the record: package, version and country.
     """
@@ -129,6 +131,7 @@ class Calendar:
     country: str | None = None
     version: str = "no holidays"
     declared_days: tuple[DeclaredDay, ...] = ()
+    assumed: bool = False
 
     def day_types(self, start: date, periods: int) -> npt.NDArray[np.int8]:
         """Types of `periods` days from `start`: 0 (Monday) .. 6 (Sunday), 7 a public holiday; of weeks: all 0."""
@@ -176,4 +179,4 @@ def make_calendar(funnel: Funnel) -> Calendar:
                 raise
             country = None
     version = f"holidays {metadata.version('holidays')} {country}" if country else "no holidays"
-    return Calendar(funnel.frequency, country, version, funnel.declared_days)
+    return Calendar(funnel.frequency, country, version, funnel.declared_days, assumed=funnel.country is None)

@@ -24,8 +24,8 @@ CANDIDATES: tuple[str, ...] = (
     "GB", "GR", "HK", "HU", "ID", "IE", "IL", "IN", "IT", "JP", "KR", "MX", "MY", "NG", "NL", "NO", "NZ",
     "PE", "PH", "PK", "PL", "PT", "RO", "RU", "SA", "SE", "SG", "TH", "TR", "TW", "UA", "US", "VN", "ZA",
 )  # fmt: skip
-NONE_PRIOR = 0.2
-"""Belief, before any evidence, that no public holiday matters."""
+NONE_PRIOR, LIKELY_PRIOR = 0.2, 0.6
+"""Belief, before any evidence, that no public holiday matters, and in the country of the funnel's zone."""
 WEEKS = 4
 """A day is compared with the same weekday so many weeks to either side, as far as they are known."""
 QUIET = 0.25
@@ -53,32 +53,37 @@ class Observance:
         return f"no country is declared; the public holidays that fit best are {whose} ({share:.0%} of the belief)"
 
 
-def infer_observance(counts: Array, *, start: date, horizon: int) -> Observance:
+def infer_observance(counts: Array, *, start: date, horizon: int, likely: str | None = None) -> Observance:
     """Day types of a daily history without a declared country, and of the `horizon` days after it.
 
-    `counts` is (stages, periods), NaN where missing; only they are asked, so nothing later matters.
+    `counts` is (stages, periods), NaN where missing; only they are asked, so nothing later matters. `likely`: the
+    country of the funnel's zone, believed until the history tells otherwise.
     """
+    countries = CANDIDATES if likely is None or likely in CANDIDATES else (*CANDIDATES, likely)
     first = number_from_day(start)
     periods = counts.shape[1]
     days = np.arange(first, first + periods + horizon)
-    kept = _kept(days)
+    kept = _kept(days, countries)
     evidence = _evidence(_falls(counts), known=np.asarray(kept[:, :periods].any(axis=0)))
     support = np.append(kept[:, :periods] @ evidence, 0.0)
-    prior = np.append(np.full(len(CANDIDATES), (1 - NONE_PRIOR) / len(CANDIDATES)), NONE_PRIOR)
+    prior = np.append(np.full(len(countries), (1 - NONE_PRIOR) / len(countries)), NONE_PRIOR)
+    if likely is not None:
+        prior *= 1 - LIKELY_PRIOR
+        prior[countries.index(likely)] += LIKELY_PRIOR
     belief = prior * np.exp(support - support.max())
     belief /= belief.sum()
     types = Calendar().day_types(start, periods + horizon)
     types[belief[:-1] @ kept > 0.5] = HOLIDAY
     order = np.argsort(-belief, kind="stable")
-    names = (*CANDIDATES, "")
+    names = (*countries, "")
     return Observance(types, tuple((names[place], float(belief[place])) for place in order[:3]))
 
 
-def _kept(days: Ints) -> npt.NDArray[np.bool_]:
+def _kept(days: Ints, countries: tuple[str, ...]) -> npt.NDArray[np.bool_]:
     """Whether each candidate keeps each day, (candidates, days)."""
     years = range(day_from_number(int(days[0])).year, day_from_number(int(days[-1])).year + 1)
     return np.array(
-        [np.isin(days, np.concatenate([holidays_of_year(country, year) for year in years])) for country in CANDIDATES]
+        [np.isin(days, np.concatenate([holidays_of_year(country, year) for year in years])) for country in countries]
     )
 
 

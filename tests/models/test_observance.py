@@ -67,3 +67,21 @@ def test_what_comes_later_does_not_change_the_belief():
 def test_histories_without_anything_to_learn_are_answered(counts):
     observance = infer_observance(counts, start=START, horizon=28)
     assert len(observance.day_types) == counts.shape[1] + 28
+
+
+def test_the_country_of_the_zone_is_believed_until_the_history_tells_otherwise():
+    fresh = infer_observance(activity(14, country=None), start=date(2024, 4, 8), horizon=28, likely="NL")
+    assert fresh.belief[0][0] == "NL"
+    kings_day = number_from_day(date(2024, 4, 27)) - number_from_day(date(2024, 4, 8))
+    assert fresh.day_types[kings_day] == HOLIDAY
+    american = infer_observance(activity(364, country="US"), start=START, horizon=130, likely="NL")
+    assert american.belief[0][0] != "NL"
+    restless = infer_observance(activity(364, country=None), start=START, horizon=130, likely="NL")
+    assert types_after(restless, 364) == []
+
+
+def test_a_zone_of_a_country_beyond_the_candidates_is_heard_too():
+    observance = infer_observance(activity(14, country=None), start=date(2024, 6, 10), horizon=28, likely="LU")
+    national_day = number_from_day(date(2024, 6, 23)) - number_from_day(date(2024, 6, 10))
+    assert observance.belief[0][0] == "LU"
+    assert observance.day_types[national_day] == HOLIDAY
