@@ -60,12 +60,12 @@ class InputError(NearcastError):
 
 
 class FunnelError(NearcastError):
-    """A funnel declaration that cannot be; `field` is the offending setting."""
+    """A funnel declaration that cannot be; `field` is the offending setting, `reason` the text without it."""
 
     slug = "invalid-funnel"
 
     def __init__(self, reason: str, *, field: str | None = None) -> None:
-        self.field = field
+        self.field, self.reason = field, reason
         super().__init__(f"{field}: {reason}" if field else reason)
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
+from importlib import resources
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -15,7 +18,13 @@ TOTAL = "total"
 Frequency = Literal["day", "week"]
 Gate = Literal["flag", "refuse"]
 MAX_NAME = 200
-"""Longest name of a stage or segment, characters."""
+"""Longest name of a stage, a segment or the column that holds it, characters."""
+MAX_STAGES = 200
+"""Most stages and exits together that may be declared."""
+COUNTRY_PATTERN = r"^[A-Za-z]{2}(-[A-Za-z0-9]{1,3})?$"
+"""ISO 3166 country, or country and subdivision: NL, DE-BY."""
+RESERVED_COLUMNS = frozenset({"entity_id", "stage", "ts", "ds", "y", "value", "due_on"})
+"""Columns that mean something else than the segment."""
 LONGEST_HORIZON: dict[Frequency, int] = {"day": 56, "week": 13}
 DEFAULT_HORIZON: dict[Frequency, int] = {"day": 28, "week": 4}
 SEASON_LENGTH: dict[Frequency, int] = {"day": 7, "week": 1}
@@ -58,7 +67,7 @@ class Funnel:
     frequency, week_start
         Length of a step; weeks start on `week_start` (0 = Monday).
     country
-        ISO code of the public holidays; None: from the zone.
+        ISO code of the public holidays, NL or DE-BY; None: from the zone.
     max_horizon
         Longest horizon served, steps; at most `LONGEST_HORIZON`.
     gate
@@ -92,7 +101,7 @@ class Funnel:
             raise FunnelError(f"{self.week_start} is not a weekday 0 (Monday) .. 6 (Sunday)", field="week_start")
         if self.gate not in ("flag", "refuse"):
             raise FunnelError(f"{self.gate!r} is neither 'flag' nor 'refuse'", field="gate")
-        check_timezone(self.timezone)
+        load_timezone(self.timezone)
         longest = LONGEST_HORIZON[self.frequency]
         if self.max_horizon is not None and not 1 <= self.max_horizon <= longest:
             raise FunnelError(f"{self.max_horizon} is not within 1..{longest} {self.frequency}s", field="max_horizon")
@@ -117,11 +126,47 @@ def check_names(stages: tuple[str, ...], exits: tuple[str, ...]) -> None:
         raise FunnelError(f"{repeated} appear more than once among stages and exits", field="stages")
 
 
-def check_timezone(timezone: str) -> None:
-    """Raise FunnelError unless `timezone` is a known IANA zone."""
-    try:
-        ZoneInfo(timezone)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+def check_declarable(funnel: Funnel) -> None:
+    """Raise FunnelError for a funnel that may not be declared.
+
+    Narrower than what a `Funnel` can be, so that one stored under wider limits can still be read and mended.
+    """
+    if (count := len(funnel.stages) + len(funnel.exits)) > MAX_STAGES:
+        raise FunnelError(f"{count} stages and exits are more than {MAX_STAGES}", field="stages")
+    column = funnel.segment_by
+    if column is not None and (not column or len(column) > MAX_NAME or "\0" in column):
         raise FunnelError(
-            f"{timezone!r} is not an IANA time zone such as Europe/Amsterdam", field="timezone"
-        ) from error
+            f"{column[:40]!r} is empty, longer than {MAX_NAME} characters, or has a NUL in it", field="segment_by"
+        )
+    if column in RESERVED_COLUMNS:
+        raise FunnelError(f"{column!r} cannot be the segment, it means something else", field="segment_by")
+    if funnel.country is not None and not re.fullmatch(COUNTRY_PATTERN, funnel.country):
+        raise FunnelError(f"{funnel.country[:40]!r} is not an ISO 3166 code such as NL or DE-BY", field="country")
+    check_timezone(funnel.timezone)
+
+
+def check_timezone(timezone: str) -> None:
+    """Raise FunnelError unless `timezone` is an IANA zone that means the same on every machine.
+
+    A machine may know more: 'localtime' is whatever it is set to, 'posixrules' and 'right/...' are its own.
+    """
+    load_timezone(timezone)
+    if timezone not in _iana_zones():
+        raise _no_timezone(timezone)
+
+
+def load_timezone(timezone: str) -> ZoneInfo:
+    """The zone of that name, FunnelError when this machine knows none."""
+    try:
+        return ZoneInfo(timezone)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise _no_timezone(timezone) from error
+
+
+def _no_timezone(timezone: str) -> FunnelError:
+    return FunnelError(f"{timezone[:40]!r} is not an IANA time zone such as Europe/Amsterdam", field="timezone")
+
+
+@lru_cache(maxsize=1)
+def _iana_zones() -> frozenset[str]:
+    return frozenset((resources.files("tzdata") / "zones").read_text("utf-8").split()) - {"Factory"}

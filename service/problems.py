@@ -18,7 +18,7 @@ RETRY_AFTER = "5"
 """Seconds a client is asked to wait while the store is away or the server is full."""
 
 TITLES = {
-    "invalid-input": "The data cannot be used; nothing of it was kept",
+    "invalid-input": "The input cannot be used, and nothing was changed",
     "invalid-funnel": "The funnel declaration cannot be",
     "insufficient-history": "There is too little usable history",
     "horizon-not-served": "This horizon or level is not served",
@@ -131,7 +131,7 @@ def problem_from_error(error: NearcastError) -> ProblemError:
         detail = str(error.problems[0]) if len(error.problems) == 1 else f"{len(error.problems)} problems were found"
         return ProblemError(status, error.slug, detail, errors=error.problems)
     if isinstance(error, FunnelError) and error.field is not None:
-        return ProblemError(status, error.slug, str(error), errors=[Problem(str(error), field=error.field)])
+        return ProblemError(status, error.slug, str(error), errors=[Problem(error.reason, field=error.field)])
     extra = error.members if isinstance(error, FarHorizonError | SeriesNotFoundError) else {}
     headers = {"retry-after": RETRY_AFTER} if status == 503 else {}
     return ProblemError(status, error.slug, str(error), extra=extra, headers=headers)

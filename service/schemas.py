@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.funnel import MAX_NAME, Funnel
+from models.funnel import COUNTRY_PATTERN, MAX_NAME, MAX_STAGES, Funnel
 from service.store.funnels import NAME_PATTERN, funnel_from_declaration
 
 FunnelName = Annotated[str, Path(pattern=f"^{NAME_PATTERN.pattern}$", description="Name of the funnel.")]
@@ -34,14 +34,22 @@ class DeclaredDaySchema(Schema):
 class FunnelDeclaration(Schema):
     """What a funnel is; left-out fields take their defaults, so a PUT of the same body changes nothing."""
 
-    stages: list[Name] = Field(min_length=1, max_length=200, description="In the order in which entities reach them.")
-    exits: list[Name] = Field(default=[], max_length=200, description="Terminal side exits such as lost, cancelled.")
+    stages: list[Name] = Field(
+        min_length=1,
+        max_length=MAX_STAGES,
+        description="In the order in which entities reach them; with the exits at most 200.",
+    )
+    exits: list[Name] = Field(
+        default=[], max_length=MAX_STAGES, description="Terminal side exits such as lost, cancelled."
+    )
     segment_by: Name | None = Field(default=None, description="Column that holds the segment.")
     due_stage: Name | None = Field(default=None, description="Stage that `due_on` speaks of.")
     timezone: Name = Field(default="UTC", description="IANA zone in which days are cut.")
     frequency: Literal["day", "week"] = "day"
     week_start: int = Field(default=0, ge=0, le=6, description="0 is Monday.")
-    country: str | None = Field(default=None, max_length=2, description="Public holidays; from the zone when null.")
+    country: str | None = Field(
+        default=None, pattern=COUNTRY_PATTERN, description="Public holidays, NL or DE-BY; from the zone when null."
+    )
     declared_days: list[DeclaredDaySchema] = Field(default=[], max_length=1000)
     max_horizon: int | None = Field(default=None, ge=1, le=56, description="Longest horizon served, steps.")
     gate: Literal["flag", "refuse"] = Field(default="flag", description="What happens to steps past reliable_until.")
@@ -51,11 +59,37 @@ class FunnelDeclaration(Schema):
         return funnel_from_declaration(self.model_dump(mode="json"))
 
 
+class DeclaredDayDocument(Schema):
+    """A declared day as stored."""
+
+    name: str
+    start: date
+    end: date
+    stages: list[str]
+    segments: list[str]
+
+
+class DeclarationDocument(Schema):
+    """A declaration as stored: without limits, as a store may hold what was declared under wider ones."""
+
+    stages: list[str]
+    exits: list[str]
+    segment_by: str | None
+    due_stage: str | None
+    timezone: str
+    frequency: Literal["day", "week"]
+    week_start: int
+    country: str | None
+    declared_days: list[DeclaredDayDocument]
+    max_horizon: int | None
+    gate: Literal["flag", "refuse"]
+
+
 class FunnelDocument(Schema):
     """A funnel, how it came to be, and the version it serves."""
 
     funnel: str
-    declaration: FunnelDeclaration
+    declaration: DeclarationDocument
     inferred: bool = Field(description="True until somebody declares it.")
     active_version: int | None
     created_at: datetime

@@ -8,7 +8,7 @@ from sqlalchemy.engine import Connection
 
 from models.calendar import holidays_of_year
 from models.errors import FunnelError
-from models.funnel import Funnel
+from models.funnel import Funnel, check_declarable
 from models.inference import infer_from_journeys, infer_funnel
 from service.ingest.intake import Intake
 from service.ingest.options import IngestOptions
@@ -22,6 +22,12 @@ def propose(intake: Intake, options: IngestOptions) -> tuple[Funnel, tuple[str, 
     Raises FunnelError when there are no rows to infer it from, or when it would contradict itself.
     """
     check_country(options.country)
+    funnel, notes = _proposed(intake, options)
+    check_declarable(funnel)
+    return funnel, notes
+
+
+def _proposed(intake: Intake, options: IngestOptions) -> tuple[Funnel, tuple[str, ...]]:
     segment_by = intake.layout.segment_by
     if not intake.rows:
         if not options.stages:
@@ -50,17 +56,10 @@ def propose(intake: Intake, options: IngestOptions) -> tuple[Funnel, tuple[str, 
 def changed(record: FunnelRecord, options: IngestOptions) -> Funnel:
     """The declared funnel with what the options say otherwise.
 
-    Raises FunnelError for another time zone where stored times were read in the old one.
+    Raises FunnelError for what may not be declared, or not any more.
     """
-    if options.timezone not in (None, record.funnel.timezone) and record.naive_times:
-        raise FunnelError(
-            f"stored times without a zone were read in {record.funnel.timezone}, "
-            f"{options.timezone} would move them; start a new funnel",
-            field="timezone",
-        )
-    check_country(options.country)
     known = record.funnel
-    return replace(
+    funnel = replace(
         known,
         stages=known.stages if options.stages is None else options.stages,
         exits=known.exits if options.exits is None else options.exits,
@@ -69,6 +68,26 @@ def changed(record: FunnelRecord, options: IngestOptions) -> Funnel:
         country=options.country or known.country,
         segment_by=known.segment_by if options.segment_by is None else options.segment_by or None,
     )
+    if funnel != known:
+        check_timezone_stays(record, funnel.timezone)
+        check_declaration(funnel)
+    return funnel
+
+
+def check_declaration(funnel: Funnel) -> None:
+    """Raise FunnelError for a funnel that may not be declared, by whichever way it comes."""
+    check_declarable(funnel)
+    check_country(funnel.country)
+
+
+def check_timezone_stays(record: FunnelRecord, timezone: str) -> None:
+    """Raise FunnelError for another time zone where stored times were read in the old one."""
+    if timezone != record.funnel.timezone and record.naive_times:
+        raise FunnelError(
+            f"stored times without a zone were read in {record.funnel.timezone}, "
+            f"{timezone} would move them; start a new funnel",
+            field="timezone",
+        )
 
 
 def check_country(country: str | None) -> None:
@@ -87,4 +106,5 @@ def reconsider(connection: Connection, record: FunnelRecord) -> tuple[Funnel, tu
     )
     found = inferred.funnel
     funnel = replace(record.funnel, stages=found.stages, exits=found.exits, due_stage=found.due_stage)
+    check_declarable(funnel)
     return funnel, inferred.notes

@@ -53,7 +53,8 @@ def get_forecast(
     """The published forecast, from memory; as of a past instant, from the store."""
     kind = accepted_type(accept, MEDIA_TYPES)
     served, stale = served_version(context, funnel, as_of)
-    etag = make_etag(served.version_id, selection, stale, kind)
+    rules = served.funnel.gate, served.funnel.max_horizon  # they change what is answered without a new version
+    etag = make_etag(served.version_id, rules, selection, stale, kind)
     headers = {"etag": etag, "vary": "Accept", "cache-control": "no-cache"}
     if etag_matches(etag, if_none_match):
         return Response(status_code=304, headers=headers)

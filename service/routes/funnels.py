@@ -52,7 +52,10 @@ def document_from_funnel(connection: Connection, record: FunnelRecord) -> dict[s
     responses={201: {"model": FunnelDocument, "description": "Made."}, **problem_responses(413, 415, 422, 503)},
 )
 async def put_funnel(request: Request, funnel: FunnelName, context: Context, response: Response) -> dict[str, Any]:
-    """Declare a funnel, or change it; what is served stays as it is until the next retrain."""
+    """Declare a funnel, or change it.
+
+    `gate` and `max_horizon` rule what is served at once; all else takes effect with the next retrain.
+    """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise ProblemError(415, "unsupported-media-type", "a declaration is application/json")
@@ -74,11 +77,20 @@ def declaration_from_json(text: bytes) -> FunnelDeclaration:
 
 
 def declare(context: Resources, name: str, declaration: FunnelDeclaration) -> tuple[dict[str, Any], bool]:
-    """Store a declaration; the funnel as it now is, and whether it is new."""
+    """Store a declaration; the funnel as it now is, and whether it is new.
+
+    Raises FunnelError for what an upload may not declare either.
+    """
+    from service.ingest.declaring import check_declaration, check_timezone_stays  # noqa: PLC0415 - slow to import
+
+    funnel = declaration.funnel()
+    check_declaration(funnel)
     with context.database.write() as connection:
-        made = find_funnel(connection, name) is None
-        record = declare_funnel(connection, name, declaration.funnel(), now=datetime.now(UTC))
-        return document_from_funnel(connection, record), made
+        known = find_funnel(connection, name)
+        if known is not None:
+            check_timezone_stays(known, funnel.timezone)
+        record = declare_funnel(connection, name, funnel, now=datetime.now(UTC))
+        return document_from_funnel(connection, record), known is None
 
 
 @router.get("/v1/funnels/{funnel}", response_model=FunnelDocument, responses=problem_responses(404, 422, 503))

@@ -217,3 +217,27 @@ def test_under_gate_refuse_steps_past_the_reliable_ones_are_left_out_with_the_re
         assert len(each["steps"]) == each["reliable_until"]
         assert (each["refused"] is None) == (each["reliable_until"] == 56)
     assert f"steps {refused[0]['reliable_until'] + 1} to 56" in refused[0]["refused"]
+
+
+def test_an_answer_that_a_new_declaration_changes_is_sent_again(client, sales_events, retrain_over_http, wait):
+    head, *rows = sales_events.splitlines()
+    few = "\n".join([head, *(row for row in rows if ",2024-01" in row)])
+    client.post("/v1/funnels/redeclared/events", content=few, headers={"content-type": "text/csv"})
+    retrain_over_http(client, "redeclared")
+    address, query = "/v1/funnels/redeclared/forecast", {"horizon": 56}
+    first = client.get(address, params=query)
+    assert first.status_code == 200
+    headers = {"if-none-match": first.headers["etag"]}
+    declaration = client.get("/v1/funnels/redeclared").json()["declaration"]
+
+    def answered(status):
+        answer = client.get(address, params=query, headers=headers)
+        return answer if answer.status_code == status else None
+
+    assert answered(304)
+    client.put("/v1/funnels/redeclared", json={**declaration, "gate": "refuse"})
+    changed = wait(lambda: answered(200), seconds=10, what="the gate to act")
+    assert changed.json()["version"] == first.json()["version"]
+    assert changed.json()["forecasts"] != first.json()["forecasts"]
+    client.put("/v1/funnels/redeclared", json={**declaration, "max_horizon": 28})
+    wait(lambda: answered(422), seconds=10, what="the longest horizon to act")

@@ -31,6 +31,12 @@ def test_an_input_error_names_each_line_field_reason_and_remedy():
     ]
 
 
+def test_a_funnel_error_names_its_field_once():
+    document = document_from_problem(problem_from_error(FunnelError("cannot be", field="stages")))
+    assert document["detail"] == "stages: cannot be"
+    assert document["errors"] == [{"line": None, "field": "stages", "reason": "cannot be", "remedy": None}]
+
+
 @pytest.mark.parametrize(
     ("error", "status"),
     [
