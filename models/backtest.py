@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from models.cleaning import clean
 from models.engine import fit
 from models.errors import HistoryError, HorizonError
 from models.forecast import STEP_DAYS, Forecast
+from models.freshness import SILENT_DAYS, last_complete_day
 from models.funnel import LONGEST_HORIZON, SEASON_LENGTH, Funnel
 from models.history import History, make_history
 from models.metrics import seasonal_scale
@@ -53,13 +55,17 @@ def backtest(
     Raises
     ------
     HistoryError
-        When there is no history at a cutoff.
+        When there is no history at a cutoff, or the data ends before it.
     HorizonError
         When the horizon is beyond what is ever served.
     """
     longest = LONGEST_HORIZON[funnel.frequency]
     if not 1 <= horizon <= longest:
         raise HorizonError(f"a horizon of {horizon} is not within 1..{longest} {funnel.frequency}s")
+    last = last_complete_day(events, counts, funnel, fresh_until=None)
+    for cutoff in cutoffs:
+        if cutoff > last and not _reaches(events, counts, funnel, last=last, cutoff=cutoff):
+            raise HistoryError(f"the cutoff {cutoff} is later than {last}, the last complete day of the data")
     calendar = make_calendar(funnel)
     forecasts: list[Forecast] = []
     histories: list[History] = []
@@ -72,8 +78,20 @@ def backtest(
         forecasts.extend(fit(history, calendar=calendar, horizon=horizon, scored_cutoffs=0).forecasts)
         if progress is not None:
             progress(done)
-    truth = make_history(funnel, events=events, counts=counts, start=start)
+    truth = make_history(funnel, events=events, counts=counts, cutoff=last, start=start)
     return Backtest(tuple(forecasts), _scorecard(forecasts, histories, clean(truth, calendar=calendar)[0], horizon))
+
+
+def _reaches(events: Events | None, counts: Counts | None, funnel: Funnel, *, last: date, cutoff: date) -> bool:
+    """Whether the data is told up to a cutoff past `last`, the last complete day as the rows alone tell it.
+
+    Whoever names a cutoff says that its day is over: data cut there ends on it, or a usual silence before it.
+    """
+    if (cutoff - last).days > SILENT_DAYS:
+        return False
+    day_after = datetime.combine(cutoff + timedelta(days=1), time(12), ZoneInfo(funnel.timezone))
+    told = last_complete_day(events, counts, funnel, fresh_until=round(day_after.timestamp() * 1_000_000))
+    return told >= cutoff
 
 
 def _scorecard(

@@ -64,3 +64,24 @@ def test_a_cutoff_before_the_data_is_refused(events, funnel):
 def test_a_horizon_of_a_year_is_refused(events, funnel):
     with pytest.raises(HorizonError, match="365"):
         backtest(events, None, funnel, cutoffs=[day_of(events, 0.7)], horizon=365)
+
+
+def test_a_cutoff_past_the_data_is_refused_with_the_last_complete_day(events, funnel):
+    last = day_of(events, 1.0) - timedelta(days=1)  # of the newest day only some hours are told
+    for days in (2, 20, 400):
+        with pytest.raises(HistoryError, match=f"later than {last}, the last complete day"):
+            backtest(events, None, funnel, cutoffs=[day_of(events, 0.7), last + timedelta(days=days)], horizon=7)
+    with pytest.raises(HistoryError, match="last complete day"):
+        backtest(events, None, funnel, cutoffs=[date.max], horizon=7)
+
+
+def test_data_cut_at_a_quiet_day_reaches_up_to_it(events, funnel):
+    day = events.ts // 86_400_000_000
+    working = events.take((day + 3) % 7 < 5)  # 1970-01-01 was a Thursday
+    sunday = day_of(events, 0.7)
+    sunday += timedelta(days=6 - sunday.weekday())
+    cut = working.take(working.ts < ((sunday - date(1970, 1, 1)).days + 1) * 86_400_000_000)
+    result = backtest(cut, None, funnel, cutoffs=[sunday], horizon=7)
+    assert {forecast.cutoff for forecast in result.forecasts} == {sunday}
+    with pytest.raises(HistoryError, match="last complete day"):
+        backtest(cut, None, funnel, cutoffs=[sunday + timedelta(days=7)], horizon=7)
