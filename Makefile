@@ -33,10 +33,10 @@ endif
 help:
 	@sed -n 's/^#   //p' Makefile
 
-demo: $(VENV)/.ready
+demo: $(VENV)/.compiled
 	@$(BIN)/nearcast demo $(ARGS)
 
-serve: $(VENV)/.ready
+serve: $(VENV)/.compiled
 	@$(BIN)/nearcast serve $(ARGS)
 
 test: $(VENV)/.ready-dev $(VENV)/.compiled
@@ -87,14 +87,13 @@ $(VENV)/.ready: requirements.lock requirements-build.lock pyproject.toml $(VENV)
 	@echo "installing into $(VENV) with $(if $(UV),uv,pip; this takes a minute)"
 	@$(INSTALL) -r requirements.lock -r requirements-build.lock
 	@$(EDITABLE)
-	@echo "compiling the forecasting kernels, once"
-	@$(BIN)/python -m models.warm
 	@touch $@
 
-# Once, before the tests' workers would each compile the same; a failure here is for the tests to tell.
+# Once for each state of the sources, before the tests' workers would each compile the same. Not needed, only
+# quicker: what fails here will fail where somebody can see why.
 $(VENV)/.compiled: $(VENV)/.ready $(wildcard models/*.py)
-	@echo "compiling the kernels, half a minute"
-	-@NEARCAST_WORKERS=inline $(BIN)/nearcast demo --exit --days 150 --directory $(VENV)/demo >/dev/null
+	@echo "compiling the forecasting kernels, half a minute"
+	-@$(BIN)/python -m models.warm
 	@touch $@
 
 $(VENV)/.ready-dev: requirements-dev.lock $(VENV)/.ready
