@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 from models.columns import Problems
-from models.funnel import check_timezone
+from models.funnel import MAX_NAME, check_timezone
 from models.gate import RowGate
 from models.times import times_from_texts
 from models.zones import infer_timezone
@@ -117,13 +117,21 @@ class Intake:
                     staging.append_counts(counts, lines=lines)
             self.rows += len(lines)
         if self.layout.wide and (bare := _without_date(chunk, self.layout)):
-            self.repairs["no_stage_reached"] += bare
+            self.repairs["no_stage_reached"] += len(bare)
+            if self.kind == "events":
+                ids = chunk.columns.get(self.layout.columns["entity_id"], [""] * len(chunk.lines))
+                staging.append_cleared([name for name in (ids[row].strip() for row in bare) if _may_be_stored(name)])
 
 
-def _without_date(chunk: Chunk, layout: Layout) -> int:
+def _without_date(chunk: Chunk, layout: Layout) -> list[int]:
     """Rows of a wide table in which no stage has a date."""
     dates = [chunk.columns.get(column, [""] * len(chunk.lines)) for column in layout.wide.values()]
-    return sum(1 for row in zip(*dates, strict=True) if not any(text.strip() for text in row))
+    return [place for place, row in enumerate(zip(*dates, strict=True)) if not any(text.strip() for text in row)]
+
+
+def _may_be_stored(name: str) -> bool:
+    """Whether the gate could have let this id through, so that there may be events of it."""
+    return 0 < len(name) <= MAX_NAME and "\0" not in name and name.encode(errors="ignore").decode() == name
 
 
 def _find_timezone(chunk: Chunk, layout: Layout) -> tuple[str, str]:

@@ -17,7 +17,7 @@ from sqlalchemy.engine import Connection, Row
 from models.errors import InputError, Problem
 from service.store.reading import read_counts, read_events
 from service.store.shapes import COUNTS, EVENTS, Shape
-from service.store.staging import Staging, scratch_table
+from service.store.staging import CLEARED, Staging, scratch_table
 
 __all__ = ["MergeResult", "merge_counts", "merge_events", "read_counts", "read_events"]
 
@@ -66,7 +66,7 @@ def merge_events(
     replace
         True: the upload tells all times of each (entity, stage) in it: their other stored times are retracted.
         A collection of stages: it tells all times of its entities at these stages, so that a date
-        that was cleared is retracted too.
+        that was cleared is retracted too, also where all dates of an entity were (`Staging.append_cleared`).
     columns
         Which of value, due_on and segment the source has: a column that it has not says nothing,
         and what is stored there stays.
@@ -196,20 +196,23 @@ def supersede(connection: Connection, shape: Shape, given: Sequence[str], names:
 def retract(connection: Connection, funnel_id: int, upload_number: int, stages: tuple[str, ...] | None) -> int:
     """Retract the stored events that a whole table no longer holds; how many."""
     names: dict[str, object] = {"funnel": funnel_id, "upload": upload_number}
-    told = "EXISTS (SELECT 1 FROM staged_events AS s WHERE s.entity_id = o.entity_id AND s.stage = o.stage)"
+    told = ["EXISTS (SELECT 1 FROM staged_events AS s WHERE s.entity_id = o.entity_id AND s.stage = o.stage)"]
     if stages is not None:
         names |= {f"stage{number}": stage for number, stage in enumerate(stages)}
         listed = commas(f":stage{number}" for number in range(len(stages))) or "NULL"
-        told = "EXISTS (SELECT 1 FROM staged_events AS s WHERE s.entity_id = o.entity_id)"
-        told = f"o.stage IN ({listed}) AND {told}"
+        here = "EXISTS (SELECT 1 FROM staged_events AS s WHERE s.entity_id = o.entity_id)"
+        bare = f"EXISTS (SELECT 1 FROM {CLEARED} AS c WHERE c.entity_id = o.entity_id) AND NOT {here}"  # noqa: S608
+        # Two statements: joined by OR, PostgreSQL would look through the staged rows for each stored one.
+        told = [f"o.stage IN ({listed}) AND {condition}" for condition in (here, bare)]
     run(connection, scratch_table("gone", EVENTS.key, dialect=connection.dialect.name), {})
-    run(
-        connection,
-        f"INSERT INTO gone SELECT {commas('o.' + name for name in EVENTS.key_names)} "  # noqa: S608
-        f"FROM events AS o WHERE o.funnel_id = :funnel AND NOT o.retracted AND {told} "
-        f"AND NOT EXISTS (SELECT 1 FROM staged_events AS s WHERE {same_key(EVENTS, 's', 'o')})",
-        names,
-    )
+    for condition in told:
+        run(
+            connection,
+            f"INSERT INTO gone SELECT {commas('o.' + name for name in EVENTS.key_names)} "  # noqa: S608
+            f"FROM events AS o WHERE o.funnel_id = :funnel AND NOT o.retracted AND {condition} "
+            f"AND NOT EXISTS (SELECT 1 FROM staged_events AS s WHERE {same_key(EVENTS, 's', 'o')})",
+            names,
+        )
     columns = ("funnel_id", *EVENTS.columns, "retracted", "upload")
     run(
         connection,

@@ -18,6 +18,7 @@ from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
+import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from models.records import NO_DAY, Counts, Events
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 SCRATCH = "scratch"
 """Name of the attached scratch file, on SQLite."""
+CLEARED = "staged_cleared"
+"""Table of the entities that a whole table names without any event."""
 
 Columns = tuple[tuple[str, str], ...]
 Lines = npt.NDArray[np.int64] | Sequence[int] | int
@@ -48,6 +51,8 @@ class Staging:
                 key = (*shape.key_names, "line")
                 statement = scratch_table(shape.staged, shape.staged_columns, dialect=database.dialect, key=key)
                 connection.exec_driver_sql(statement)
+            cleared = scratch_table(CLEARED, (("entity_id", "TEXT"),), dialect=database.dialect, key=["entity_id"])
+            connection.exec_driver_sql(cleared)
 
     def append_events(self, events: Events, *, lines: Lines) -> None:
         """Stage a chunk of events.
@@ -67,6 +72,13 @@ class Staging:
         value = column_or_nulls(counts.value, missing=np.isnan(counts.value))
         texts = counts.segment.tolist(), counts.stage.tolist()
         self._append(COUNTS, lines, [*texts, counts.ds.tolist(), counts.y.tolist(), value])
+
+    def append_cleared(self, entity_ids: Sequence[str]) -> None:
+        """Stage entities that a whole table names without any event."""
+        if entity_ids:
+            statement = sa.text(f"INSERT INTO {CLEARED} VALUES (:entity_id) ON CONFLICT DO NOTHING")  # noqa: S608
+            with self._connection.begin():
+                self._connection.execute(statement, [{"entity_id": entity_id} for entity_id in entity_ids])
 
     @contextmanager
     def write(self) -> Iterator[Connection]:

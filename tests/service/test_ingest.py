@@ -150,6 +150,28 @@ def test_a_date_that_was_cleared_in_a_wide_table_is_taken_back(database):
     assert (report.unchanged, report.retracted) == (2, 1)
 
 
+def test_an_entity_whose_dates_were_all_cleared_is_taken_back_and_may_come_back(database):
+    take(database, GROWING[0], options=WIDE)
+    before = stored(database)
+    lines = GROWING[0].splitlines()
+    cleared = [",".join([line.split(",")[0], "", "", ""]) for line in lines[1:]]
+    one = take(database, "\n".join([*lines[:2], cleared[1], cleared[1]]), options=WIDE, now=NOW + timedelta(days=1))
+    assert (one.unchanged, one.retracted, one.repairs) == (1, 2, {"no_stage_reached": 2})
+    assert [row[0] for row in stored(database)] == ["a"]
+    both = take(database, "\n".join([lines[0], *cleared]), options=WIDE, now=NOW + timedelta(days=2))
+    assert (both.rows, both.retracted) == (0, 1)
+    assert stored(database) == []
+    assert stored(database, as_of=NOW + timedelta(hours=1)) == before
+    take(database, GROWING[0], options=WIDE, now=NOW + timedelta(days=3))
+    assert stored(database) == before
+
+
+def test_a_bare_row_beside_a_dated_one_of_the_same_entity_takes_nothing_back(database):
+    take(database, GROWING[0], options=WIDE)
+    report = take(database, GROWING[0] + "b,,,\n", options=WIDE)
+    assert (report.unchanged, report.retracted) == (3, 0)
+
+
 def test_a_wide_row_with_another_date_for_the_same_entity_is_refused_naming_both_lines(database):
     with pytest.raises(InputError, match=r"line 4, field offer: gives 'b' another date than line 3"):
         take(database, GROWING[0] + "b,2024-03-02T10:00Z,2024-03-05,\n", options=WIDE)
