@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -49,6 +49,9 @@ class Collector:
         self.counts.append(counts)
         self.lines.append(np.asarray(lines))
 
+    def append_cleared(self, entity_ids: Sequence[str]) -> None:
+        """Nothing to keep: there are no earlier events that such an entity could have had."""
+
 
 def read_rows(path: Path, *, kind: Kind, options: IngestOptions, progress: Callable[[int], None] | None = None) -> Rows:
     """All rows of a file, checked as an upload would be.
@@ -72,6 +75,7 @@ def read_rows(path: Path, *, kind: Kind, options: IngestOptions, progress: Calla
         )
         intake.read(chunks, cast("Staging", collector), progress=progress)
     funnel, notes = propose(intake, options)
+    notes = (*notes, *_notes_on_inference(options))
     lines = np.concatenate([np.empty(0, dtype=np.int64), *collector.lines])
     repairs: Counter[str] = Counter()
     if kind == "events":
@@ -79,3 +83,22 @@ def read_rows(path: Path, *, kind: Kind, options: IngestOptions, progress: Calla
         return Rows(events, None, funnel, (*intake.notes, *notes))
     counts = drop_repeated(Counts.concat(collector.counts), ["segment", "stage", "ds"], lines, repairs)
     return Rows(None, counts, funnel, (*intake.notes, *notes))
+
+
+def _notes_on_inference(options: IngestOptions) -> list[str]:
+    """What rows after a cutoff have had a say in: the declaration, where it was not said."""
+    unsaid = {
+        "stages": options.stages is None and not options.wide,
+        "exits": options.exits is None,
+        "segments": options.segment_by is None and "segment" not in options.mapping,
+    }
+    if not any(unsaid.values()):
+        return []
+    listed = [name for name, open_ in unsaid.items() if open_]
+    what = " and ".join([", ".join(listed[:-1]), listed[-1]] if len(listed) > 1 else listed)
+    flags = {"stages": "--stages", "exits": "--exits", "segments": "--segment-by"}
+    remedy = ", ".join(f"{flags[name]} ..." for name in listed)
+    return [
+        f"{what} were inferred from the whole file, also from rows after the cutoffs: "
+        f"declare them ({remedy}) for a backtest free of that"
+    ]
