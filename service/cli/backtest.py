@@ -90,6 +90,8 @@ def backtest(  # noqa: PLR0913, PLR0917 - each is an option of the command
         plan = Plan(file, kind, options, days, horizon, first)
     if not plan.cutoffs:
         raise InputError(Problem("no cutoffs", field="--cutoffs", remedy="give days such as 2016-02-07,2016-03-13"))
+    if out is not None:
+        check_writable(out)
     run(plan, out=out, as_json=as_json)
 
 
@@ -122,6 +124,20 @@ def run(plan: Plan, *, out: Path | None, as_json: bool) -> None:
     print_scorecard(scores)
     if out is not None:
         print_lines([f"{len(result.forecasts)} forecasts written to {out}"])
+
+
+def check_writable(out: Path) -> None:
+    """Raise InputError unless the file can be written; what it holds stays, and no file is left behind."""
+    existed = out.exists()
+    if existed and not out.is_file() and not out.is_dir():
+        return  # a pipe: to open it and close it again would end it
+    try:
+        out.open("ab").close()
+        if not existed:
+            out.unlink()
+    except OSError as error:
+        reason = f"{out} cannot be written: {error.strerror or error}"
+        raise InputError(Problem(reason, field="--out", remedy="name a file in a directory that is there")) from error
 
 
 def write_forecasts(forecasts: Iterable[Forecast], target: IO[str]) -> None:

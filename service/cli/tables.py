@@ -45,13 +45,13 @@ def print_steps(document: Mapping[str, Any], series: Mapping[str, Any]) -> None:
 
 
 def print_series(document: Mapping[str, Any]) -> None:
-    """Sums of each series over the next 7 days and the horizon, and the interval of the first step."""
-    unit = document["frequency"]
-    near = 7 if unit == "day" else 1
+    """The first step of each series with its interval, and sums over the next 7 days and the horizon."""
+    unit, horizon = document["frequency"], document["horizon"]
+    sums = [steps for steps in ((7, horizon) if unit == "day" and horizon > 7 else (horizon,)) if steps > 1]
     level = str(document["levels"][0])
     columns = [
-        "segment", "stage", f"next {unit}", f"{level}% of it", f"next {near} {unit}s",
-        f"next {document['horizon']} {unit}s", "reliable until", "model",
+        "segment", "stage", f"next {unit}", f"{level}% of it", *(f"next {steps} {unit}s" for steps in sums),
+        "reliable until", "model",
     ]  # fmt: skip
     rows = []
     for series in document["forecasts"]:
@@ -63,8 +63,7 @@ def print_series(document: Mapping[str, Any]) -> None:
                 series["stage"],
                 amount(means[0] if means else None),
                 interval(steps[0]["intervals"][level]) if steps else "",
-                amount(sum(means[:near]) if len(means) >= near else None),
-                amount(sum(means) if len(means) == document["horizon"] else None),
+                *(amount(sum(means[:count]) if len(means) >= count else None) for count in sums),
                 f"step {series['reliable_until']}" if series["reliable_until"] else "nowhere",
                 series["model"],
             ]

@@ -162,6 +162,7 @@ def test_a_bad_row_exits_with_2_and_names_line_and_field(nearcast, tmp_path):
         ["backtest", "events.csv.gz", "--cutoffs", "someday"],
         ["backtest", "events.csv.gz", "--cutoffs", "2024-03-01", "--horizon", "365"],
         ["backtest", "events.csv.gz", "--cutoffs", "1999-03-01"],
+        ["backtest", "events.csv.gz", "--cutoffs", "2031-03-01"],
         ["backtest", "--case", "."],
         ["nonsense"],
         ["forecast", "--nonsense"],
@@ -235,6 +236,25 @@ def test_backtest_forecasts_the_same_whatever_rows_come_later(nearcast, sales_ev
         )  # fmt: skip
         outputs.append(out.read_bytes())
     assert outputs[0] == outputs[1]
+
+
+def test_backtest_looks_first_whether_its_output_can_be_written(told, tmp_path, monkeypatch):
+    monkeypatch.setattr("service.cli.backtest.run", lambda *_, **__: pytest.fail("it was computed"))
+    for out in (tmp_path / "nowhere" / "x.csv", tmp_path):
+        code, _, text = told("backtest", "events.csv.gz", "--cutoffs", "2024-03-10", "--out", str(out))
+        assert code == 2
+        assert f"--out: {out} cannot be written" in text
+
+
+def test_a_backtest_that_fails_leaves_its_output_as_it_was(told, events, tmp_path):
+    kept, absent = tmp_path / "kept.csv", tmp_path / "absent.csv"
+    kept.write_text("worth keeping")
+    for out in (kept, absent):
+        code, _, text = told("backtest", str(events), "--cutoffs", "2031-03-01", "--out", str(out))
+        assert code == 2
+        assert "later than 2024-04-28, the last complete day" in text
+    assert kept.read_text() == "worth keeping"
+    assert not absent.exists()
 
 
 def test_backtest_reads_a_case_and_prints_scores_as_json(nearcast, events, tmp_path):
