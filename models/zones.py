@@ -17,25 +17,47 @@ CANDIDATES = (
     "America/Sao_Paulo", "America/Santiago", "Pacific/Honolulu",
 )  # fmt: skip
 """One zone for each set of clock rules that many people live by."""
+END = 200 * 366 * DAY
+"""Instants from here on are placeholders, microseconds since the epoch."""
+
+
+class Offsets:
+    """The offsets that times bear, each once a day: a whole file of them in bounded memory."""
+
+    def __init__(self) -> None:
+        self._instants: dict[tuple[int, int], int] = {}
+
+    def add(self, times: Times) -> None:
+        """Take note of times; those without a zone, and those that no funnel reaches, say nothing."""
+        instants = times.local - times.offset
+        rows = np.flatnonzero(times.readable & times.zoned & (instants >= 0) & (instants < END))
+        found = np.stack([instants[rows] // DAY, times.offset[rows]], axis=1)
+        days, first = np.unique(found, axis=0, return_index=True)
+        for (day, offset), row in zip(days.tolist(), rows[first].tolist(), strict=True):
+            self._instants.setdefault((day, offset), int(instants[row]))
+
+    def infer(self) -> tuple[str, str]:
+        """A zone whose clock shows all the offsets written, and a sentence about how sure that is.
+
+        Times that bear no zone, or offsets that no candidate shows, give UTC.
+        """
+        if not self._instants:
+            return "UTC", "the times bear no zone: taken as UTC, and days are cut there; declare timezone if not"
+        offsets = np.array([offset for _, offset in self._instants], dtype=np.int64)
+        instants = np.fromiter(self._instants.values(), dtype=np.int64)
+        if offsets.any():  # "Z" tells an instant, not where the clock hangs
+            instants, offsets = instants[offsets != 0], offsets[offsets != 0]
+        for zone in CANDIDATES:
+            if (local_from_instants(instants, timezone=zone) - instants == offsets).all():
+                return zone, _note(zone, offsets)
+        return "UTC", "no usual time zone shows the offsets written: days are cut in UTC; declare timezone if not"
 
 
 def infer_timezone(times: Times) -> tuple[str, str]:
-    """A zone whose clock shows all the offsets written, and a sentence about how sure that is.
-
-    Times that bear no zone, or offsets that no candidate shows, give UTC.
-    """
-    zoned = times.readable & times.zoned
-    if not zoned.any():
-        return "UTC", "the times bear no zone: they are taken as UTC and days are cut there; declare timezone if not"
-    if times.offset[zoned].any():
-        zoned &= times.offset != 0  # "Z" tells an instant, not where the clock hangs
-    instants = times.local[zoned] - times.offset[zoned]
-    days = np.unique(instants // DAY, return_index=True)[1]
-    instants, offsets = instants[days], times.offset[zoned][days]
-    for zone in CANDIDATES:
-        if (local_from_instants(instants, timezone=zone) - instants == offsets).all():
-            return zone, _note(zone, offsets)
-    return "UTC", "no usual time zone shows the offsets written: days are cut in UTC; declare timezone if not"
+    """The zone that these times suggest, as `Offsets.infer`."""
+    offsets = Offsets()
+    offsets.add(times)
+    return offsets.infer()
 
 
 def _note(zone: str, offsets: np.ndarray[tuple[int], np.dtype[np.int64]]) -> str:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from models.columns import Problems
 from models.funnel import MAX_NAME, check_timezone
 from models.gate import RowGate
-from models.times import times_from_texts
-from models.zones import infer_timezone
 from service.ingest.chunks import Chunk
 from service.ingest.layout import Layout, check_segment_by, make_layout, require
 from service.ingest.options import IngestOptions
 from service.ingest.sample import Sample
+from service.ingest.zone import ZoneFinder
 from service.store.funnels import FunnelRecord
 from service.store.staging import Staging
 from service.store.uploads import Kind
@@ -56,6 +55,8 @@ class Intake:
         if self._timezone:
             check_timezone(self._timezone)
         self._layout: Layout | None = None
+        self._names: dict[str, Sequence[str]] = {}
+        self._zone: ZoneFinder | None = None
         self._gate: RowGate | None = None
 
     @property
@@ -81,10 +82,17 @@ class Intake:
             if progress is not None:
                 progress(self.rows)
         self.problems.check()
+        if self._zone is not None:
+            self.notes.insert(0, self._zone.settle(self.gate))
 
     def _begin(self, chunk: Chunk) -> bool:
         """Find the columns as soon as there are any, but the segment and the zone not before there are rows."""
         names_only = not len(chunk.lines)
+        if names_only:
+            self._names = chunk.columns
+        else:  # of objects, those of the first chunk need not have all keys of the file
+            bare = {name: [""] * len(chunk.lines) for name in self._names}
+            chunk = Chunk(bare | chunk.columns, chunk.lines)
         segment_by = self._segment_by
         layout = make_layout(
             chunk, kind=self.kind, options=self._options, segment_by=segment_by or "" if names_only else segment_by
@@ -93,8 +101,8 @@ class Intake:
         if names_only:
             return False
         if self._timezone is None:
-            self._timezone, note = _find_timezone(chunk, layout)
-            self.notes.append(note)
+            self._zone = ZoneFinder(layout)
+            self._timezone = self._zone.begin(chunk)
         self._gate = RowGate(timezone=self._timezone, segment_by=layout.segment_by, latest=self._latest)
         self._gate.problems, self._gate.repairs = self.problems, self.repairs
         return True
@@ -102,6 +110,8 @@ class Intake:
     def _take(self, chunk: Chunk, staging: Staging) -> None:
         """Put one chunk through the gate; once there are problems, only to find more of them."""
         dated = 0
+        if self._zone is not None:
+            self._zone.add(chunk)
         for columns, lines, labels in self.layout.pieces(chunk):
             self.gate.labels = labels
             dated += len(lines)
@@ -132,10 +142,3 @@ def _without_date(chunk: Chunk, layout: Layout) -> list[int]:
 def _may_be_stored(name: str) -> bool:
     """Whether the gate could have let this id through, so that there may be events of it."""
     return 0 < len(name) <= MAX_NAME and "\0" not in name and name.encode(errors="ignore").decode() == name
-
-
-def _find_timezone(chunk: Chunk, layout: Layout) -> tuple[str, str]:
-    name = {"events": "ts", "counts": "ds"}[layout.kind]
-    columns = [layout.columns[name]] if name in layout.columns else list(layout.wide.values())
-    texts = [text.strip() for column in columns for text in chunk.columns[column]]
-    return infer_timezone(times_from_texts(texts))

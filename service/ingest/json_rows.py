@@ -14,7 +14,7 @@ import numpy as np
 from models.columns import Problems, text_from_value
 from models.errors import InputError, Problem
 from service.ingest.chunks import Chunk
-from service.ingest.text import text_blocks
+from service.ingest.text import expanded, text_blocks
 
 LONGEST_OBJECT = 1 << 20
 """Characters; a longer object is not a row of any table."""
@@ -31,25 +31,64 @@ _DUE: dict[str, dict[str, str]] = {
 }
 """What may stand next in an array, objects apart, and what is due after it."""
 
+MOST_KEYS = 1_000
+"""Different keys of one file; more are not columns of any table."""
+
 Row = dict[str, Any]
 Placed = tuple[int, Row]
 
 
 def ndjson_chunks(
-    stream: BinaryIO, *, max_bytes: int, problems: Problems, chunk_rows: int = CHUNK_OBJECTS
+    file: BinaryIO, *, max_bytes: int, problems: Problems, chunk_rows: int = CHUNK_OBJECTS
 ) -> Iterator[Chunk]:
-    """Read one JSON object a line; blank lines are passed over, what is no object is added to `problems`."""
-    blocks = text_blocks(stream, max_bytes=max_bytes)
-    lines = chain.from_iterable(io.StringIO(text, newline="\n") for text in blocks)
-    yield from _chunks(_rows_of_lines(lines, problems), problems, chunk_rows)
+    """Read one JSON object a line; blank lines are passed over, what is no object is added to `problems`.
+
+    Parameters
+    ----------
+    file
+        Can go back to where it stands: it is read twice, first for the keys of all its objects.
+    """
+
+    def rows(found: Problems) -> Iterator[Placed]:
+        blocks = text_blocks(expanded(file), max_bytes=max_bytes)
+        return _rows_of_lines(chain.from_iterable(io.StringIO(text, newline="\n") for text in blocks), found)
+
+    yield from _read_twice(file, rows, problems, chunk_rows)
 
 
 def json_chunks(
-    stream: BinaryIO, *, max_bytes: int, problems: Problems, chunk_rows: int = CHUNK_OBJECTS
+    file: BinaryIO, *, max_bytes: int, problems: Problems, chunk_rows: int = CHUNK_OBJECTS
 ) -> Iterator[Chunk]:
-    """Read one array of objects. Raises InputError where the text stops being JSON."""
-    blocks = text_blocks(stream, max_bytes=max_bytes, longest_line=None)
-    yield from _chunks(_rows_of_array(blocks), problems, chunk_rows)
+    """Read one array of objects, likewise twice. Raises InputError where the text stops being JSON."""
+
+    def rows(_: Problems) -> Iterator[Placed]:
+        return _rows_of_array(text_blocks(expanded(file), max_bytes=max_bytes, longest_line=None))
+
+    yield from _read_twice(file, rows, problems, chunk_rows)
+
+
+def _read_twice(
+    file: BinaryIO, rows: Callable[[Problems], Iterator[Placed]], problems: Problems, chunk_rows: int
+) -> Iterator[Chunk]:
+    """A chunk without rows that names all keys of the file, as a header would, and then its rows."""
+    start = file.tell()
+    names = _keys(rows(Problems()))
+    file.seek(start)
+    if names:
+        yield Chunk({name: [] for name in names}, np.empty(0, dtype=np.int64))
+    yield from _chunks(rows(problems), problems, chunk_rows)
+
+
+def _keys(rows: Iterator[Placed]) -> list[str]:
+    """All keys, in the order in which they first appear; InputError when there are more than MOST_KEYS."""
+    names: dict[str, None] = {}
+    for place, row in rows:
+        if not row.keys() <= names.keys():
+            names.update(dict.fromkeys(row))
+            if len(names) > MOST_KEYS:
+                remedy = "send flat objects that share their keys"
+                raise InputError(Problem(f"more than {MOST_KEYS:,} different keys up to here", place, remedy=remedy))
+    return list(names)
 
 
 def _rows_of_lines(lines: Iterable[str], problems: Problems) -> Iterator[Placed]:

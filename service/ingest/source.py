@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePath
 from typing import BinaryIO
@@ -13,7 +14,7 @@ from models.errors import InputError, Problem
 from service.ingest.chunks import Chunk
 from service.ingest.csv_rows import csv_chunks
 from service.ingest.options import Format
-from service.ingest.text import GZIP_ERRORS, expanded, gzip_problem, peek
+from service.ingest.text import GZIP_ERRORS, blocks, expanded, gzip_problem, peek
 
 SUFFIXES: dict[str, Format] = {
     ".csv": "csv", ".tsv": "csv", ".txt": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".json": "json",
@@ -57,6 +58,7 @@ def read_chunks(
     repairs: Counter[str],
 ) -> Iterator[Chunk]:
     """Read a stream, gzip or not; without a `format`, by what it begins with."""
+    start = stream.tell() if stream.seekable() else None
     try:
         head, plain = peek(expanded(stream), 512)
     except GZIP_ERRORS as error:
@@ -69,16 +71,39 @@ def read_chunks(
         case "ndjson":
             from service.ingest.json_rows import ndjson_chunks  # noqa: PLC0415 - each format loads what it needs
 
-            return ndjson_chunks(plain, max_bytes=max_bytes, problems=problems)
+            return _reread(ndjson_chunks, stream, start, plain, max_bytes=max_bytes, problems=problems)
         case "json":
             from service.ingest.json_rows import json_chunks  # noqa: PLC0415
 
-            return json_chunks(plain, max_bytes=max_bytes, problems=problems)
+            return _reread(json_chunks, stream, start, plain, max_bytes=max_bytes, problems=problems)
         case "parquet":
             from service.ingest.parquet_rows import parquet_chunks  # noqa: PLC0415
 
             return parquet_chunks(plain, max_bytes=max_bytes, problems=problems, repairs=repairs)
     raise InputError(Problem(f"unknown format {format!r}", field="format", remedy="csv, ndjson, json or parquet"))
+
+
+def _reread(
+    read: Callable[..., Iterator[Chunk]],
+    stream: BinaryIO,
+    start: int | None,
+    plain: BinaryIO,
+    *,
+    max_bytes: int,
+    problems: Problems,
+) -> Iterator[Chunk]:
+    """Read a stream by a reader that goes over it twice; one that cannot go back is laid down in a file first."""
+    if start is not None:
+        stream.seek(start)
+        yield from read(stream, max_bytes=max_bytes, problems=problems)
+        return
+    with tempfile.TemporaryFile() as file:
+        try:
+            file.writelines(blocks(plain, max_bytes=max_bytes))
+        except GZIP_ERRORS as error:
+            raise gzip_problem(error) from error
+        file.seek(0)
+        yield from read(file, max_bytes=max_bytes, problems=problems)
 
 
 def _format_from_head(head: bytes) -> Format:

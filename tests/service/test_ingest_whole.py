@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 from datetime import UTC, datetime
@@ -11,12 +12,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from models.errors import InputError
+from models.records import NO_DAY
 from models.rows import events_from_frame
 from models.simulate import demo_spec, make_dirty, simulate
-from service.ingest import ingest
+from service.ingest import IngestOptions, ingest
 from service.ingest.sample import Sample
 from service.store.database import Database
 from service.store.funnels import get_funnel
+from service.store.observations import read_events
 
 CASES = Path(__file__).parents[3] / "shared" / "cases"
 
@@ -79,3 +83,71 @@ def test_real_funnels_are_taken_in_and_inferred(database, name):
     assert list(found.stages) == case["stages"]
     assert set(found.exits) == set(case["exits"])
     assert (found.segment_by, found.due_stage) == (case["segment_by"], case.get("due_stage"))
+
+
+class Pipe(io.BytesIO):
+    """A stream that cannot go back."""
+
+    def seekable(self):
+        return False
+
+    def seek(self, *_):
+        raise io.UnsupportedOperation
+
+    tell = seek
+
+
+def objects(count, *, start=0, **more):
+    return [
+        {"entity_id": f"e{start + number}", "stage": ["lead", "won"][number % 2], "ts": "2024-03-01"} | more
+        for number in range(count)
+    ]
+
+
+@pytest.mark.parametrize("form", ["ndjson", "json", "ndjson.gz", "pipe"])
+def test_columns_that_only_later_objects_have_are_taken(database, form):
+    late = {"value": 5.5, "due_on": "2024-04-01", "region": "north", "owner": "ann"}
+    rows = objects(5000) + objects(200, start=5000, **late)
+    text = json.dumps(rows) if form == "json" else "\n".join(map(json.dumps, rows))
+    data = gzip.compress(text.encode()) if form == "ndjson.gz" else text.encode()
+    source = (Pipe if form == "pipe" else io.BytesIO)(data)
+    options = IngestOptions(stages=("lead", "won"), segment_by="region")
+    report = ingest(database, "demo", source, options=options, now=datetime(2030, 1, 1, tzinfo=UTC))
+    assert report.inserted == 5200
+    assert "ignored columns: owner" in report.notes
+    with database.read() as connection:
+        found = read_events(connection, get_funnel(connection, "demo").id)
+    assert np.nansum(found.value) == 200 * 5.5
+    assert (found.due_on != NO_DAY).sum() == 200
+    assert sorted(set(found.segment)) == ["north", "unknown"]
+    assert (found.segment == "north").sum() == 200
+
+
+def test_objects_with_ever_new_keys_are_refused(database):
+    rows = [json.dumps(row | {f"k{number}": 1}) for number, row in enumerate(objects(2000))]
+    with pytest.raises(InputError, match=r"line 998.*more than 1,000 different keys"):
+        ingest(database, "demo", io.BytesIO("\n".join(rows).encode()))
+
+
+def zoned(timezone, rows, *, due=""):
+    moments = pd.date_range("2024-01-01", "2024-12-31", periods=rows, tz="UTC").floor("s").tz_convert(timezone)
+    stages = np.resize(["lead", "won"], rows)
+    lines = (f"e{n},{stages[n]},{moment.isoformat()},{due}" for n, moment in enumerate(moments))
+    return io.BytesIO(("entity_id,stage,ts,due_on\n" + "\n".join(lines)).encode())
+
+
+@pytest.mark.parametrize("rows", [400, 120_000])
+@pytest.mark.parametrize("timezone", ["Europe/London", "Europe/Berlin"])
+def test_the_zone_is_that_of_all_rows_however_many_and_in_whatever_order(database, timezone, rows):
+    report = ingest(database, "demo", zoned(timezone, rows), now=datetime(2030, 1, 1, tzinfo=UTC))
+    assert report.inferred["timezone"] == timezone
+    assert f"time zone: {timezone}" in report.notes[0]
+
+
+def test_due_days_read_in_a_zone_that_later_rows_belie_are_refused(database):
+    source = zoned("Europe/London", 120_000, due="2024-06-01T23:30:00Z")
+    with pytest.raises(InputError, match=r"declare timezone, such as Europe/London"):
+        ingest(database, "demo", source, now=datetime(2030, 1, 1, tzinfo=UTC))
+    source.seek(0)
+    options = IngestOptions(timezone="Europe/London")
+    assert ingest(database, "demo", source, options=options, now=datetime(2030, 1, 1, tzinfo=UTC)).rows == 120_000
