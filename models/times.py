@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -199,13 +199,3 @@ def local_from_instants(instants: Ints, *, timezone: str) -> Ints:
 def _offset_at(instant: int, zone: ZoneInfo) -> int:
     moment = (EPOCH + timedelta(microseconds=instant)).astimezone(zone)
     return (moment.utcoffset() or timedelta()) // timedelta(microseconds=1)
-
-
-def micros_from_datetime(moment: datetime) -> int:
-    """Microseconds since the epoch of a moment that bears its zone."""
-    return (moment - EPOCH) // timedelta(microseconds=1)
-
-
-def day_from_date(day: date) -> int:
-    """Days since 1970-01-01."""
-    return day.toordinal() - EPOCH.toordinal()

@@ -56,7 +56,7 @@ def check_funnel_name(name: str) -> None:
 def declare_funnel(
     connection: Connection, name: str, funnel: Funnel, *, now: datetime, inferred: bool = False
 ) -> FunnelRecord:
-    """Make a funnel, or change its declaration; what is served stays until the next retrain."""
+    """Make a funnel, or change its declaration; forecasts stay as published until the next retrain."""
     check_funnel_name(name)
     instant = micros_from_datetime(now)
     changes = {"declaration": declaration_from_funnel(funnel), "inferred": inferred, "updated_at": instant}
