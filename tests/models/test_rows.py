@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
 
+from models.calendar import number_from_day
 from models.errors import InputError, Problem
 from models.rows import NO_DAY, Counts, Events, counts_from_frame, events_from_frame
-from models.times import day_from_date, micros_from_datetime
+from service.store.instants import micros_from_datetime
 
 
 def frame(**columns):
@@ -145,7 +146,7 @@ def test_due_days_are_cut_in_the_zone_of_the_funnel_and_placeholders_are_none():
     latest = micros(2024, 3, 2)
     found = events(timezone="Europe/Amsterdam", entity_id=list("abcde"), due_on=texts, repairs=repairs, latest=latest)
     assert found.due_on.tolist() == [
-        day_from_date(date(2024, 5, 1)), day_from_date(date(2024, 5, 2)), NO_DAY, NO_DAY, NO_DAY,
+        number_from_day(date(2024, 5, 1)), number_from_day(date(2024, 5, 2)), NO_DAY, NO_DAY, NO_DAY,
     ]  # fmt: skip
     assert repairs == {"due_on_placeholder": 2}
     (problem,) = problems_of(events, due_on=["tomorrow"])

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from models.errors import InputError
 from models.rows import Events, events_from_frame
-from models.times import instants_from_local, local_from_instants, micros_from_datetime
+from models.times import instants_from_local, local_from_instants
+from service.store.instants import micros_from_datetime
 
 ZONES = ("Europe/Amsterdam", "America/New_York", "America/St_Johns", "Australia/Lord_Howe", "Asia/Kolkata")
 CHANGES = [datetime(2024, month, day, 2, 30) for month, day in [(3, 31), (10, 27), (3, 10), (11, 3)]]  # noqa: DTZ001

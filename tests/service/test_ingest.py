@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from models.errors import FunnelError, InputError
 from models.funnel import Funnel
-from models.times import micros_from_datetime
 from service.ingest import IngestOptions, ingest
 from service.store.database import Database
 from service.store.funnels import declare_funnel, get_funnel, set_active_version
+from service.store.instants import micros_from_datetime
 from service.store.observations import read_counts, read_events
 from service.store.uploads import list_uploads
 
