@@ -7,13 +7,15 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import cold_start, ingest, smoothing
+from benchmarks import cold_start, ingest, oracle, shock, smoothing
 from benchmarks.report import Result, as_json
 
 BENCHMARKS: dict[str, Callable[[], Result]] = {
     "smoothing": smoothing.run,
     "cold_start": cold_start.run,
     "ingest": ingest.run,
+    "oracle": oracle.run,
+    "shock": shock.run,
 }
 
 
