@@ -14,6 +14,7 @@ from models.forecast import QUANTILES, STEP_DAYS
 from models.funnel import SEASON_LENGTH
 from models.history import History
 from models.observance import infer_observance
+from models.responses import responses_of_panel
 from models.spells import moves_of_history
 from models.univariate import SeriesForecasts
 
@@ -35,13 +36,14 @@ class Block:
     """Funnels that are worked on together; plain arrays, so that it can travel.
 
     cutoffs: periods up to each scored cutoff, exclusive; past_types: for each of those the day types as they were
-    known there, (periods up to it + horizon,).
+    known there, (periods up to it + horizon,). responses: whether scenarios will be asked for.
     """
 
     panel: Panel
     horizon: int
     cutoffs: tuple[int, ...]
     past_types: tuple[Days, ...]
+    responses: bool = False
 
     @property
     def counts(self) -> Array:
@@ -51,16 +53,25 @@ class Block:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BlockResult:
-    """Forecasts of a block at its cutoff and at the scored ones, newest last: (cutoffs, n, horizon[, quantiles])."""
+    """Forecasts of a block at its cutoff and at the scored ones, newest last: (cutoffs, n, horizon[, quantiles]).
+
+    responses: see `models.responses.responses_of_panel`, if asked for.
+    """
 
     now: SeriesForecasts
     past_mean: Array
     past_quantiles: Array
     past_naive: Array
+    responses: Array | None
 
 
 def make_blocks(
-    history: History, *, calendar: Calendar, horizon: int, scored_cutoffs: int = SCORED_CUTOFFS
+    history: History,
+    *,
+    calendar: Calendar,
+    horizon: int,
+    scored_cutoffs: int = SCORED_CUTOFFS,
+    responses: bool = False,
 ) -> tuple[list[Block], str | None]:
     """The total and the segments in blocks of about BLOCK series; and what was inferred about holidays, if anything."""
     cutoffs = past_cutoffs(history.periods, most=scored_cutoffs)
@@ -74,7 +85,7 @@ def make_blocks(
     for first in range(0, len(counts), size):
         part = slice(first, first + size)
         panel = Panel(counts[part], moves[part], types, start_day, SEASON_LENGTH[history.frequency])
-        blocks.append(Block(panel, horizon, cutoffs, tuple(past)))
+        blocks.append(Block(panel, horizon, cutoffs, tuple(past), responses))
     return blocks, note
 
 
@@ -110,4 +121,5 @@ def fit_block(block: Block) -> BlockResult:
         past_mean=np.array([forecasts.mean for forecasts in past]).reshape(shape),
         past_quantiles=np.array([forecasts.quantiles for forecasts in past]).reshape(*shape, len(QUANTILES)),
         past_naive=np.array(naive).reshape(*shape, len(QUANTILES)),
+        responses=responses_of_panel(block.panel, horizon=block.horizon) if block.responses else None,
     )

@@ -130,6 +130,16 @@ def forecast(state: ConversionState, day_types: Ints, inflow: Array, *, waiting:
     return out
 
 
+def responses(state: ConversionState, day_types: Ints) -> Array:
+    """What `forecast` is linear in, (1 + horizon, horizon): row 0 is the conversions of those waiting, row e those of
+    one entrant in period e, so that `forecast` is row 0 + inflow . the others. `day_types` is (horizon,).
+    """
+    out = np.zeros((1 + len(day_types), len(day_types)))
+    types = np.ascontiguousarray(day_types, dtype=np.int64)
+    _responses(state.converted, state.exited, state.at_risk, state.waiting, state.entries, types, out)
+    return out
+
+
 @kernel
 def _advance(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for the compiler
     converted: Array,
@@ -177,7 +187,7 @@ def _advance(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for t
 @kernel
 def _move_on(waiting: Array) -> None:
     """One period passes: everyone is one cell further, and one age on the DUE clocks; the last ones keep their own."""
-    for clock in range(CLOCKS - 1, -1, -1):
+    for clock in range(waiting.shape[0] - 1, -1, -1):
         last = CELLS[clock] - 1
         if clock < DUE or clock == CLOCKS - 1:
             waiting[clock, last] += waiting[clock, last - 1]
@@ -214,18 +224,47 @@ def _forecast(
 ) -> None:
     """Let the periods after the last pass: hazards by cell, then everyone's way through them."""
     convert, leave = _hazards(converted, exited, at_risk)
-    share = entries / max(entries.sum(), 1e-12)
+    _pass(convert, leave, waiting.copy(), _starts(entries), types, inflow, out)
+
+
+@kernel
+def _responses(
+    converted: Array, exited: Array, at_risk: Array, waiting: Array, entries: Array, types: Ints, out: Array
+) -> None:
+    """Row 0: of those waiting; row e: of one entrant in period e."""
+    convert, leave = _hazards(converted, exited, at_risk)
+    share = _starts(entries)
+    clocks = CLOCKS if share[DUE:].any() else DUE
+    horizon = types.size
+    _pass(convert, leave, waiting.copy(), share, types, np.zeros(horizon), out[0])
+    for entry in range(horizon):
+        one = np.zeros(horizon - entry)
+        one[0] = 1.0
+        nobody = np.zeros((clocks, waiting.shape[1]))
+        _pass(convert, leave, nobody, share[:clocks], types[entry:], one, out[entry + 1, entry:])
+
+
+@kernel
+def _starts(entries: Array) -> Array:
+    """Share of entrants that starts in each cell."""
+    share: Array = entries / max(entries.sum(), 1e-12)
     if entries.sum() <= 0.0:
         share[AGE, 0] = 1.0
-    here = waiting.copy()
+    return share
+
+
+@kernel
+def _pass(convert: Array, leave: Array, here: Array, share: Array, types: Ints, inflow: Array, out: Array) -> None:
+    """Everyone's way through the periods of `out`; `here` and `share` may leave out the DUE clocks when unused."""
     for h in range(out.size):
         kind = types[h]
         _move_on(here)
         for clock in (AGE, DUE):
-            for cell in range(CELLS[clock]):
-                here[clock, cell] += inflow[h] * share[clock, cell]
+            if clock < share.shape[0]:
+                for cell in range(CELLS[clock]):
+                    here[clock, cell] += inflow[h] * share[clock, cell]
         total, gone = 0.0, 0.0
-        for clock in range(CLOCKS):
+        for clock in range(here.shape[0]):
             table = TABLE_OF_CLOCK[clock]
             for cell in range(CELLS[clock]):
                 if here[clock, cell] != 0.0:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from models.calendar import Calendar
 from models.forecast import Forecast
 from models.funnel import TOTAL
 from models.history import History
+from models.levers import pack
 from models.metrics import seasonal_scale
 from models.skill import Evidence, Score, coverage_from_scores, reliable_until, scores_from_evidence
 from models.univariate import SeriesForecasts
@@ -36,13 +37,15 @@ class Fitted:
     """All series of a funnel, forecast at one cutoff.
 
     state: arrays with one row per series in the order of `History.series`, named expert.field. calendar_note: whose
-    holidays were found to be kept, when no country is known.
+    holidays were found to be kept, when no country is known. responses: by segment, for `models.levers.unpack`; empty
+    unless asked for.
     """
 
     forecasts: tuple[Forecast, ...]
     scorecard: tuple[Score, ...]
     state: dict[str, Array]
     calendar_note: str | None = None
+    responses: Mapping[str, Array] = field(default_factory=dict)
 
 
 def fit(
@@ -52,6 +55,7 @@ def fit(
     horizon: int,
     scored_cutoffs: int = SCORED_CUTOFFS,
     mapper: Mapper | None = None,
+    responses: bool = False,
 ) -> Fitted:
     """Fit, forecast and score every series of a clean history.
 
@@ -65,8 +69,12 @@ def fit(
         At how many past cutoffs to forecast again for the scorecard; 0: none, and nothing is called reliable.
     mapper
         Where blocks are computed; None: in threads of this process. The result does not depend on it.
+    responses
+        Whether scenarios will be asked for.
     """
-    blocks, note = make_blocks(history, calendar=calendar, horizon=horizon, scored_cutoffs=scored_cutoffs)
+    blocks, note = make_blocks(
+        history, calendar=calendar, horizon=horizon, scored_cutoffs=scored_cutoffs, responses=responses
+    )
     results = (mapper or in_threads)(fit_block, blocks)
     forecasts: list[Forecast] = []
     scorecard: list[Score] = []
@@ -78,7 +86,9 @@ def fit(
             forecasts.append(_forecast(history, evidence, block, result.now, row))
     names = results[0].now.states
     state = {name: np.concatenate([result.now.states[name] for result in results]) for name in names}
-    return Fitted(tuple(forecasts), tuple(scorecard), state, note)
+    answers = [pack(each) for result in results if result.responses is not None for each in result.responses]
+    segments = dict.fromkeys(segment for segment, _ in history.series) if answers else ()
+    return Fitted(tuple(forecasts), tuple(scorecard), state, note, dict(zip(segments, answers, strict=True)))
 
 
 def in_threads(function: Callable[[Any], Any], blocks: Sequence[Any]) -> list[Any]:

@@ -125,6 +125,13 @@ def forecast(state: LagState, day_types: Ints, inflow: Array) -> Array:
     return out
 
 
+def responses(state: LagState, day_types: Ints) -> Array:
+    """What `forecast` is linear in, (1 + horizon, horizon), as in `conversion.responses`; row 0 is of the past."""
+    horizon = len(day_types)
+    past = forecast(state, day_types, np.zeros(horizon))
+    return np.stack([past, *(forecast(state, day_types, one) - past for one in np.eye(horizon))])
+
+
 @kernel
 def _advance(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for the compiler
     gram: Array,

@@ -28,7 +28,7 @@ def test_the_import_contracts_are_kept():
     assert "0 broken" in done.stdout
 
 
-@pytest.mark.parametrize("module", ["errors", "forecast", "funnel", "history", "state"])
+@pytest.mark.parametrize("module", ["errors", "forecast", "funnel", "history", "levers", "state"])
 def test_what_the_api_serves_from_loads_numpy_only(module):
     assert loaded_by(f"import models.{module}") & set(HEAVY) == set()
 
