@@ -17,10 +17,10 @@ from fastapi.openapi.utils import get_openapi
 from service import __version__
 from service.jobs import Jobs
 from service.observability import Metrics, ObservingMiddleware
-from service.routes import docs, forecasts, funnels, operations, runs, uploads
+from service.routes import docs, forecasts, funnels, operations, runs, scenarios, uploads
 from service.routes.context import Resources
 from service.routes.handlers import add_problem_handlers
-from service.schemas import FunnelDeclaration, ProblemDocument, problem_responses
+from service.schemas import FunnelDeclaration, ProblemDocument, ScenarioRequest, problem_responses
 from service.serving import Serving
 from service.settings import Settings
 from service.store.database import Database
@@ -60,7 +60,7 @@ def make_app(settings: Settings | None = None) -> FastAPI:
     app.openapi = lambda: openapi_of(app)  # type: ignore[method-assign]
     app.add_middleware(ObservingMiddleware, metrics=metrics)
     add_problem_handlers(app)
-    for module in (funnels, uploads, forecasts, runs, operations, docs):
+    for module in (funnels, uploads, forecasts, scenarios, runs, operations, docs):
         app.include_router(module.router)
     return app
 
@@ -71,7 +71,7 @@ def openapi_of(app: FastAPI) -> dict[str, Any]:
         document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         template = "#/components/schemas/{model}"
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        for model in (ProblemDocument, FunnelDeclaration):
+        for model in (ProblemDocument, FunnelDeclaration, ScenarioRequest):
             schema = model.model_json_schema(ref_template=template)
             schemas |= {**schema.pop("$defs", {}), model.__name__: schema}
         for path in document["paths"].values():

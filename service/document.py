@@ -154,14 +154,7 @@ def forecast_document(served: Served, selection: Selection, *, stale: bool = Fal
 
 def series_document(forecast: Forecast, *, horizon: int, levels: tuple[int, ...], funnel: Funnel) -> dict[str, Any]:
     """One series of the answer."""
-    last = min(horizon, forecast.horizon)
-    refused = None
-    if funnel.gate == "refuse" and forecast.reliable_until < last:
-        refused = (
-            f"steps {forecast.reliable_until + 1} to {last} are left out: "
-            "there the backtest does not beat a seasonal naive forecast"
-        )
-        last = forecast.reliable_until
+    refused, last = refused_from(forecast, horizon=horizon, funnel=funnel)
     return {
         "segment": forecast.segment,
         "stage": forecast.stage,
@@ -176,6 +169,16 @@ def series_document(forecast: Forecast, *, horizon: int, levels: tuple[int, ...]
         "repairs": list(forecast.repairs),
         "steps": step_documents(forecast, last=last, levels=levels),
     }
+
+
+def refused_from(forecast: Forecast, *, horizon: int, funnel: Funnel) -> tuple[str | None, int]:
+    """Why steps of a series are left out, None when none are, and its last step."""
+    last = min(horizon, forecast.horizon)
+    if funnel.gate == "flag" or forecast.reliable_until >= last:
+        return None, last
+    steps = f"steps {forecast.reliable_until + 1} to {last}"
+    reason = f"{steps} are left out: there the backtest does not beat a seasonal naive forecast"
+    return reason, forecast.reliable_until
 
 
 def step_documents(forecast: Forecast, *, last: int, levels: tuple[int, ...]) -> list[dict[str, Any]]:

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from models.errors import ForecastError, FunnelError, HistoryError, HorizonError, InputError, NearcastError, Problem
+from models.levers import LeverError
 from service.document import FarHorizonError, SeriesNotFoundError
+from service.scenario import NoResponsesError
 from service.store import errors as store
 
 MEDIA_TYPE = "application/problem+json"
@@ -22,6 +24,8 @@ TITLES = {
     "invalid-funnel": "The funnel declaration cannot be",
     "insufficient-history": "There is too little usable history",
     "horizon-not-served": "This horizon or level is not served",
+    "invalid-lever": "This lever cannot be moved so",
+    "no-responses": "The version cannot answer scenarios",
     "invalid-forecast": "A forecast broke its own invariants",
     "invalid-request": "The request cannot be understood",
     "not-found": "There is nothing here",
@@ -52,6 +56,8 @@ STATUSES: tuple[tuple[type[NearcastError], int], ...] = (
     (FunnelError, 422),
     (HistoryError, 409),
     (HorizonError, 422),
+    (LeverError, 422),
+    (NoResponsesError, 409),
     (ForecastError, 500),
     (SeriesNotFoundError, 404),
     (store.StoreUnavailableError, 503),
@@ -130,7 +136,7 @@ def problem_from_error(error: NearcastError) -> ProblemError:
     if isinstance(error, InputError):
         detail = str(error.problems[0]) if len(error.problems) == 1 else f"{len(error.problems)} problems were found"
         return ProblemError(status, error.slug, detail, errors=error.problems)
-    if isinstance(error, FunnelError) and error.field is not None:
+    if isinstance(error, FunnelError | LeverError) and error.field is not None:
         return ProblemError(status, error.slug, str(error), errors=[Problem(error.reason, field=error.field)])
     extra = error.members if isinstance(error, FarHorizonError | SeriesNotFoundError) else {}
     headers = {"retry-after": RETRY_AFTER} if status == 503 else {}

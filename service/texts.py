@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 
 from models.errors import InputError, Problem
 
@@ -26,3 +26,11 @@ def instant_from_text(text: str, *, field: str) -> datetime:
         pass
     remedy = "write an instant with its zone, such as 2026-02-01T00:00Z"
     raise InputError(Problem("not an instant with a time zone", field=field, remedy=remedy))
+
+
+def day_from_text(text: str, *, field: str) -> date:
+    """A day from YYYY-MM-DD. Raises InputError naming `field`."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise InputError(Problem(f"{text[:40]!r} is not a day", field=field, remedy="write YYYY-MM-DD")) from None

@@ -20,6 +20,7 @@ COMMANDS = {
     "retrain": "service.cli.retrain",
     "forecast": "service.cli.forecast",
     "backtest": "service.cli.backtest",
+    "scenario": "service.cli.scenario",
     "status": "service.cli.operate",
     "migrate": "service.cli.operate",
 }

@@ -31,7 +31,7 @@ from service.cli.output import LateProgress, print_json, print_lines
 from service.cli.tables import print_scorecard
 from service.document import json_numbers
 from service.ingest import IngestOptions, pairs_from_text
-from service.texts import names_from_text
+from service.texts import day_from_text, names_from_text
 
 CASE_FILES = (("events", "events.csv.gz"), ("counts", "counts.csv.gz"))
 
@@ -178,11 +178,3 @@ def plan_from_case(directory: Path, *, timezone: str | None = None, country: str
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         remedy = "it needs case.json with stages and cutoffs, and events.csv.gz or counts.csv.gz"
         raise InputError(Problem(f"{directory} is not a case: {error}", field="--case", remedy=remedy)) from error
-
-
-def day_from_text(text: str, *, field: str) -> date:
-    """A day from YYYY-MM-DD. Raises InputError naming `field`."""
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise InputError(Problem(f"{text[:40]!r} is not a day", field=field, remedy="write YYYY-MM-DD")) from None

@@ -76,6 +76,34 @@ def print_series(document: Mapping[str, Any]) -> None:
     print_lines(f"{names[0] if len(names) == 1 else f'{len(names)} series'}: {note}" for note, names in noted.items())
 
 
+def print_scenario(document: Mapping[str, Any]) -> None:
+    """One row per stage and segment; what was reckoned, and what it does not claim, above."""
+    print_lines(
+        [
+            f"{document['funnel']}: version {document['version']}, sums of {document['horizon']} "
+            f"{document['frequency']}s after {document['cutoff']}",
+            f"{document['basis']}",
+        ]
+    )
+    columns = ["segment", "stage", "mean", "change", "scenario", "half arrived", "decided"]
+    rows = [
+        [
+            series["segment"],
+            series["stage"],
+            amount(series["mean"]),
+            f"{series['change']:+,.1f}",
+            amount(series["scenario"]),
+            series["half_arrived"]["date"] if series["half_arrived"] else "",
+            percent(series["decided"]),
+        ]
+        for series in document["series"]
+    ]
+    print_table("Scenario", columns, rows)
+    print_lines(
+        f"{each['stage']} of {each['segment']}: {each['refused']}" for each in document["series"] if each["refused"]
+    )
+
+
 def print_scorecard(scores: Iterable[Mapping[str, Any]], *, segment: str = "total") -> None:
     """Backtest accuracy of one segment by stage and steps."""
     columns = ["stage", "steps", "wMAPE", "bias", "skill", "80% held", "95% held", "samples"]

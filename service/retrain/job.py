@@ -157,7 +157,7 @@ class Job:
 
         with make_mapper(workers, processes=processes, progress=report) as mapper:
             horizon = basis.record.funnel.horizon_limit
-            return engine.fit(history, calendar=basis.calendar, horizon=horizon, mapper=mapper)
+            return engine.fit(history, calendar=basis.calendar, horizon=horizon, mapper=mapper, responses=True)
 
     def _publish(self, basis: Basis, draft: Draft, fitted: Fitted) -> RunResult:
         """Version, forecasts, states, what is served and the end of the run: all in one transaction, or none."""
@@ -171,7 +171,13 @@ class Job:
             other = published_meanwhile(connection, basis, draft)
             if other is None:
                 version: Version | None = publish_version(
-                    connection, basis.record.id, draft, made=fitted.forecasts, state=fitted.state, now=self._now()
+                    connection,
+                    basis.record.id,
+                    draft,
+                    made=fitted.forecasts,
+                    state=fitted.state,
+                    responses=fitted.responses,
+                    now=self._now(),
                 )
                 reason = draft.reason
             else:

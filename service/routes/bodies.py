@@ -1,20 +1,25 @@
-"""Request bodies of any size: laid down in a spooled temporary file as they arrive, up to a limit."""
+"""Request bodies: of any size, laid down in a spooled temporary file as they arrive, up to a limit; or small JSON."""
 
 from __future__ import annotations
 
 import hashlib
 import tempfile
 from collections.abc import AsyncIterator
-from typing import BinaryIO, Self, cast
+from typing import BinaryIO, Self, TypeVar, cast
 
 from anyio.to_thread import run_sync
+from fastapi import Request
+from pydantic import BaseModel, ValidationError
 
 from service.problems import ProblemError
+from service.routes.handlers import problem_from_validation, problems_from_validation
 
 SPOOLED_BYTES = 4 * 1024 * 1024
 """Bodies up to this size stay in memory."""
 BATCH_BYTES = 1024 * 1024
 """Bytes written at a time: each write is a trip to a thread."""
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class SpooledBody:
@@ -68,3 +73,18 @@ class SpooledBody:
     def _write(self, batch: bytes) -> None:
         self._digest.update(batch)
         self.file.write(batch)
+
+
+async def read_json(request: Request, model: type[Model], *, limit: int) -> Model:
+    """The document in a request body; ProblemError for another media type, and naming each field that cannot be."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise ProblemError(415, "unsupported-media-type", "the body of this request is application/json")
+    with SpooledBody(limit=limit) as body:
+        await body.fill(request.stream())
+        text = body.file.read()
+    try:
+        return model.model_validate_json(text)
+    except ValidationError as error:
+        places = problems_from_validation(error.errors(include_url=False, include_input=False, include_context=False))
+        raise problem_from_validation(places) from None

@@ -7,13 +7,10 @@ from typing import Any
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request, Response
-from pydantic import ValidationError
 from sqlalchemy.engine import Connection
 
-from service.problems import ProblemError
-from service.routes.bodies import SpooledBody
+from service.routes.bodies import read_json
 from service.routes.context import Context, Resources
-from service.routes.handlers import problem_from_validation, problems_from_validation
 from service.schemas import FunnelDeclaration, FunnelDocument, FunnelList, FunnelName, problem_responses
 from service.store.funnels import (
     FunnelRecord,
@@ -56,24 +53,10 @@ async def put_funnel(request: Request, funnel: FunnelName, context: Context, res
 
     `gate` and `max_horizon` rule what is served at once; all else takes effect with the next retrain.
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
-        raise ProblemError(415, "unsupported-media-type", "a declaration is application/json")
-    with SpooledBody(limit=LARGEST_DECLARATION) as body:
-        await body.fill(request.stream())
-        declaration = declaration_from_json(body.file.read())
+    declaration = await read_json(request, FunnelDeclaration, limit=LARGEST_DECLARATION)
     document, made = await run_sync(declare, context, funnel, declaration)
     response.status_code = 201 if made else 200
     return document
-
-
-def declaration_from_json(text: bytes) -> FunnelDeclaration:
-    """The declaration in a request body; ProblemError naming each field that cannot be."""
-    try:
-        return FunnelDeclaration.model_validate_json(text)
-    except ValidationError as error:
-        places = problems_from_validation(error.errors(include_url=False, include_input=False, include_context=False))
-        raise problem_from_validation(places) from None
 
 
 def declare(context: Resources, name: str, declaration: FunnelDeclaration) -> tuple[dict[str, Any], bool]:

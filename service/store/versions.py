@@ -26,6 +26,8 @@ from service.store.tables import forecasts, states, versions
 
 BATCH = 1000
 """Rows written by one statement."""
+RESPONSE = "response/"
+"""How the name of a state begins that holds the responses of a segment's transitions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +85,13 @@ def publish_version(
     *,
     made: Iterable[Forecast],
     state: Mapping[str, Any],
+    responses: Mapping[str, Any] | None = None,
     now: datetime,
 ) -> Version:
-    """Store a version with its forecasts and states, and serve it: in the caller's transaction, so all or nothing."""
+    """Store a version with its forecasts and states, and serve it: in the caller's transaction, so all or nothing.
+
+    `responses` by segment, see `models.levers.pack`.
+    """
     lock_funnel(connection, funnel_id)
     query = sa.select(sa.func.max(versions.c.number)).where(versions.c.funnel_id == funnel_id)
     row = {
@@ -109,7 +115,8 @@ def publish_version(
     )
     while batch := list(islice(rows, BATCH)):
         connection.execute(sa.insert(forecasts), batch)
-    for name, values in state.items():
+    answers = {RESPONSE + segment: values for segment, values in (responses or {}).items()}
+    for name, values in {**state, **answers}.items():
         payload = bytes_from_arrays({name: values})
         connection.execute(sa.insert(states).values(version_id=version.id, name=name, payload=payload))
     set_active_version(connection, funnel_id, version.id)
@@ -151,12 +158,26 @@ def read_forecasts(connection: Connection, version_id: int) -> dict[tuple[str, s
 
 
 def read_states(connection: Connection, version_id: int) -> dict[str, Any]:
-    """All state arrays of a version, by name; DamagedPayloadError as for forecasts."""
-    query = sa.select(states.c.payload).where(states.c.version_id == version_id)
+    """All state arrays of a version but its responses, by name; DamagedPayloadError as for forecasts."""
+    own = states.c.version_id == version_id, ~states.c.name.startswith(RESPONSE)
+    query = sa.select(states.c.payload).where(*own)
     arrays: dict[str, Any] = {}
     for (payload,) in connection.execute(query):
         arrays |= arrays_from_bytes(payload)
     return arrays
+
+
+def read_responses(connection: Connection, version_id: int, segments: Iterable[str]) -> dict[str, Any]:
+    """Responses of these segments' transitions, as published; without those that the version does not carry.
+
+    Raises DamagedPayloadError as for forecasts.
+    """
+    names = [RESPONSE + segment for segment in segments]
+    query = sa.select(states.c.payload).where(states.c.version_id == version_id, states.c.name.in_(names))
+    arrays: dict[str, Any] = {}
+    for (payload,) in connection.execute(query):
+        arrays |= arrays_from_bytes(payload)
+    return {name.removeprefix(RESPONSE): values for name, values in arrays.items()}
 
 
 def version_from_row(row: Row[Any]) -> Version:
