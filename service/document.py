@@ -73,7 +73,7 @@ def select(served: Served, selection: Selection) -> tuple[list[Forecast], int]:
     SeriesNotFoundError
         For an unknown stage or segment.
     FarHorizonError
-        For a horizon past the published one.
+        For a horizon past the published one, or, where the funnel's gate refuses, past what is reliable.
     """
     forecasts = list(served.forecasts.values())
     stages = tuple(dict.fromkeys(forecast.stage for forecast in forecasts))
@@ -88,7 +88,10 @@ def select(served: Served, selection: Selection) -> tuple[list[Forecast], int]:
         if (not selection.stages or forecast.stage in selection.stages)
         and (not selection.segments or forecast.segment in selection.segments)
     ]
-    return chosen, checked_horizon(served, selection.horizon)
+    horizon = checked_horizon(served, selection.horizon)
+    if selection.horizon is not None:
+        check_reliable(served, chosen, horizon)
+    return chosen, horizon
 
 
 def checked_horizon(served: Served, horizon: int | None) -> int:
@@ -118,6 +121,21 @@ def far_horizon(served: Served, horizon: int, longest: int) -> FarHorizonError:
             f"to {last['wmape']:.0%} at steps {last['steps']}"
         )
     return FarHorizonError(detail, longest=longest, growth=growth)
+
+
+def check_reliable(served: Served, chosen: Iterable[Forecast], horizon: int) -> None:
+    """Raise FarHorizonError when the funnel's gate refuses a horizon past what is reliable of any of these series."""
+    short = [forecast for forecast in chosen if forecast.reliable_until < horizon]
+    if not short or served.funnel.gate == "flag":
+        return
+    names = shown(dict.fromkeys(f"{forecast.stage} of {forecast.segment}" for forecast in short))
+    detail = (
+        f"a horizon of {horizon} {served.funnel.frequency}s is refused by the funnel's gate: the backtest does not "
+        f"beat a seasonal naive forecast that far for {names}; leave the horizon out to get the steps that are reliable"
+    )
+    stages = {forecast.stage for forecast in short}
+    growth = [row for row in error_growth(served.scorecard) if row["stage"] in stages]
+    raise FarHorizonError(detail, longest=min(forecast.reliable_until for forecast in short), growth=growth)
 
 
 def error_growth(scorecard: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from models.errors import NearcastError
 from models.forecast import STEP_DAYS, Forecast
 from models.funnel import TOTAL
 from models.levers import Kind, Lever, LeverError, changes, check_lever, half_arrived, unpack
-from service.document import checked_horizon, number, refused_from, shown
+from service.document import check_reliable, checked_horizon, number, refused_from, shown
 from service.serving import Served
 
 Array = npt.NDArray[np.float64]
@@ -73,7 +73,7 @@ def scenario_document(
     LeverError
         Naming the lever and its part that cannot be.
     HorizonError
-        For a horizon that is not served.
+        For a horizon that is not served, or that the funnel's gate refuses.
     NoResponsesError
         For a version published before there were scenarios.
     """
@@ -86,6 +86,8 @@ def scenario_document(
     means = {segment: means_of(served, segment) for segment in scenario.segments}
     responses = {segment: unpack(packed[segment], horizon=served.horizon) for segment in scenario.segments}
     found = changes(means, responses, levers, stages=stages)
+    if scenario.horizon is not None:
+        check_reliable(served, [served.forecasts[segment, stage] for segment in found for stage in stages], horizon)
     return {
         "funnel": served.name,
         "version": served.version,

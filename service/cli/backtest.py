@@ -28,8 +28,8 @@ from service.cli.ingest import (
 )
 from service.cli.options import JsonOption
 from service.cli.output import LateProgress, print_json, print_lines
-from service.cli.tables import print_scorecard
-from service.document import json_numbers
+from service.cli.tables import print_growth, print_scorecard
+from service.document import error_growth, json_numbers
 from service.ingest import IngestOptions, pairs_from_text
 from service.texts import day_from_text, names_from_text
 
@@ -66,6 +66,7 @@ def backtest(  # noqa: PLR0913, PLR0917 - each is an option of the command
     cutoffs: Annotated[str | None, typer.Option(help="Last observed days, each inclusive: YYYY-MM-DD,...")] = None,
     horizon: Annotated[int, typer.Option(help="Steps after each cutoff.")] = 28,
     out: Annotated[Path | None, typer.Option(help="CSV to write the forecasts to.")] = None,
+    by_step: Annotated[bool, typer.Option("--by-step", help="Draw how the error grows with the steps.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Forecast at past cutoffs, using only rows up to each, and score the forecasts."""
@@ -92,10 +93,10 @@ def backtest(  # noqa: PLR0913, PLR0917 - each is an option of the command
         raise InputError(Problem("no cutoffs", field="--cutoffs", remedy="give days such as 2016-02-07,2016-03-13"))
     if out is not None:
         check_writable(out)
-    run(plan, out=out, as_json=as_json)
+    run(plan, out=out, by_step=by_step, as_json=as_json)
 
 
-def run(plan: Plan, *, out: Path | None, as_json: bool) -> None:
+def run(plan: Plan, *, out: Path | None, by_step: bool, as_json: bool) -> None:
     """Read, forecast at each cutoff, write and print."""
     from models.backtest import backtest as forecast_at_cutoffs  # noqa: PLC0415 - numba and pandas
     from service.cli.rows import read_rows  # noqa: PLC0415
@@ -118,10 +119,13 @@ def run(plan: Plan, *, out: Path | None, as_json: bool) -> None:
             write_forecasts(result.forecasts, target)
     scores = [json_numbers(score) for score in result.scorecard]
     if as_json:
-        print_json({"stages": list(rows.funnel.stages), "cutoffs": len(plan.cutoffs), "scorecard": scores})
+        answer = {"stages": list(rows.funnel.stages), "cutoffs": len(plan.cutoffs), "scorecard": scores}
+        print_json(answer | ({"error_growth": error_growth(scores)} if by_step else {}))
         return
     print_lines(rows.notes)
     print_scorecard(scores)
+    if by_step:
+        print_growth(error_growth(scores))
     if out is not None:
         print_lines([f"{len(result.forecasts)} forecasts written to {out}"])
 

@@ -30,6 +30,13 @@ class FormatChoice(StrEnum):
     parquet = "parquet"
 
 
+class GateChoice(StrEnum):
+    """What becomes of steps at which the forecast does not beat a naive one."""
+
+    flag = "flag"
+    refuse = "refuse"
+
+
 StagesOption = Annotated[str | None, typer.Option(help="Stages in the order entities reach them: a,b,c.")]
 ExitsOption = Annotated[str | None, typer.Option(help="Terminal side exits: x,y.")]
 SegmentOption = Annotated[str | None, typer.Option(help="Column that holds the segment; '' for none.")]
@@ -44,6 +51,9 @@ WideOption = Annotated[
 ]
 KindOption = Annotated[KindChoice, typer.Option(help="Whether rows are events or counts.")]
 FormatOption = Annotated[FormatChoice | None, typer.Option("--format", help="By the file's ending when left out.")]
+GateOption = Annotated[
+    GateChoice | None, typer.Option(help="Steps past reliable_until: marked, or refused; 'flag' when left out.")
+]
 FreshOption = Annotated[str | None, typer.Option(help="Instant up to which the source is complete; now when left out.")]
 
 
@@ -61,6 +71,7 @@ def ingest(  # noqa: PLR0913, PLR0917 - each is an option of the command
     wide: WideOption = None,
     data_format: FormatOption = None,
     fresh_until: FreshOption = None,
+    gate: GateOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Take a file of events or counts into the store; an undeclared funnel is inferred."""
@@ -74,6 +85,7 @@ def ingest(  # noqa: PLR0913, PLR0917 - each is an option of the command
         due_stage=due_stage,
         timezone=timezone,
         country=country,
+        gate=gate.value if gate else None,
         fresh_until=instant_from_text(fresh_until, field="--fresh-until") if fresh_until else None,
         max_bytes=settings.max_expanded_bytes,
     )

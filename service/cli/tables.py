@@ -7,6 +7,9 @@ from typing import Any
 
 from service.cli.output import print_lines, print_table
 
+BAR = 40
+"""Characters of the longest bar."""
+
 
 def print_forecast(document: Mapping[str, Any]) -> None:
     """One row per step when one series is asked for, one row per series otherwise."""
@@ -122,6 +125,35 @@ def print_scorecard(scores: Iterable[Mapping[str, Any]], *, segment: str = "tota
         if score["segment"] == segment
     ]
     print_table(f"Scorecard of {segment}: rolling-origin backtest, skill against seasonal naive", columns, rows)
+
+
+def print_growth(growth: Iterable[Mapping[str, Any]]) -> None:
+    """How the measured error of each stage grows with the steps, as bars beside a seasonal naive forecast's."""
+    rows = [(row, naive_wql(row)) for row in growth if row["wql"] is not None]
+    scale = max((max(row["wql"], naive or 0.0) for row, naive in rows), default=0.0) or 1.0
+    columns = ["stage", "steps", "wMAPE", "WQL", "naive WQL", "skill", f"WQL up to {scale:.2f}; | is naive"]
+    table = []
+    for row, naive in rows:
+        skill = "" if row["skill"] is None else f"{row['skill']:+.2f}"
+        against = "" if naive is None else f"{naive:.3f}"
+        drawn = bar(row["wql"] / scale, mark=None if naive is None else naive / scale)
+        table.append([row["stage"], row["steps"], percent(row["wmape"]), f"{row['wql']:.3f}", against, skill, drawn])
+    print_table("Measured error by steps ahead, total", columns, table)
+
+
+def naive_wql(row: Mapping[str, Any]) -> float | None:
+    """Error of the seasonal naive forecast, from skill = 1 - WQL / naive WQL; None where that cannot be told."""
+    if row["skill"] is None or row["skill"] >= 1:
+        return None
+    return float(row["wql"]) / (1 - float(row["skill"]))
+
+
+def bar(share: float, *, mark: float | None) -> str:
+    """A bar of `share` of BAR characters, and `|` where another share ends."""
+    drawn = ["#" if place < round(share * BAR) else " " for place in range(BAR)]
+    if mark is not None:
+        drawn[max(min(round(mark * BAR), BAR) - 1, 0)] = "|"
+    return "".join(drawn).rstrip()
 
 
 def notes(series: Mapping[str, Any]) -> list[str]:

@@ -23,6 +23,7 @@ def propose(intake: Intake, options: IngestOptions) -> tuple[Funnel, tuple[str, 
     """
     check_country(options.country)
     funnel, notes = _proposed(intake, options)
+    funnel = replace(funnel, gate=options.gate or funnel.gate)
     check_declarable(funnel)
     return funnel, notes
 
@@ -66,6 +67,7 @@ def changed(record: FunnelRecord, options: IngestOptions) -> Funnel:
         due_stage=options.due_stage or known.due_stage,
         timezone=options.timezone or known.timezone,
         country=options.country or known.country,
+        gate=options.gate or known.gate,
         segment_by=known.segment_by if options.segment_by is None else options.segment_by or None,
     )
     if funnel != known:

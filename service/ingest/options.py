@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from models.errors import InputError, Problem
+from models.funnel import Gate
 
 Format = Literal["csv", "ndjson", "json", "parquet"]
 MAX_EXPANDED = 8 * 1024**3
@@ -38,6 +39,8 @@ class IngestOptions:
         Stage to the column that holds its date, for a table with one row per entity.
     stages, exits, segment_by, due_stage, timezone, country
         As in `models.funnel.Funnel`; said, they become the funnel's declaration. `segment_by=""`: no segments.
+    gate
+        What becomes of steps past `reliable_until`; it rules at once, and the rest stays inferred.
     fresh_until
         Up to when the source is complete; None: up to now.
     max_bytes
@@ -52,6 +55,7 @@ class IngestOptions:
     due_stage: str | None = None
     timezone: str | None = None
     country: str | None = None
+    gate: Gate | None = None
     fresh_until: datetime | None = None
     max_bytes: int = MAX_EXPANDED
 

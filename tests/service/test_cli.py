@@ -223,6 +223,35 @@ def test_backtest_writes_every_step_of_every_series_at_every_cutoff(nearcast, ev
         assert values == sorted(values)
 
 
+def test_backtest_draws_how_the_error_grows_with_the_steps(nearcast, events):
+    command = [
+        "backtest", str(events), "--stages", "lead,offer,won", "--exits", "lost", "--segment-by", "segment",
+        "--cutoffs", "2024-03-10,2024-03-24", "--horizon", "14", "--by-step",
+    ]  # fmt: skip
+    growth = json.loads(nearcast(*command, "--json").stdout)["error_growth"]
+    assert [(row["stage"], row["steps"]) for row in growth] == [
+        (stage, steps) for stage in ("lead", "offer", "won") for steps in ("1", "2-3", "4-7", "8-14")
+    ]
+    drawn = nearcast(*command).stdout.partition("Measured error by steps ahead")[2].splitlines()[2:]
+    lengths = [line.rstrip().count("#") + line.count("|") for line in drawn[: len(growth)]]
+    assert min(lengths) > 0
+    for row, line in zip(growth, drawn, strict=False):
+        assert f"{row['wql']:.3f}" in line
+        assert "|" in line
+
+
+def test_the_gate_is_declared_by_ingest_and_refuses_a_far_horizon_with_the_measured_error(nearcast, home, sales_events):
+    few = [line for line in sales_events.splitlines() if line.startswith("entity_id") or ",2024-01" in line]
+    (home / "few.csv").write_text("\n".join(few))
+    nearcast("ingest", "few.csv", "--funnel", "gated", "--gate", "refuse")
+    nearcast("retrain", "--funnel", "gated")
+    refused = nearcast("forecast", "--funnel", "gated", "--horizon", "56", code=2)
+    assert "refused by the funnel's gate" in refused.stderr
+    assert "are left out" in nearcast("forecast", "--funnel", "gated").stdout
+    nearcast("ingest", "few.csv", "--funnel", "gated", "--gate", "flag")
+    assert "56" in nearcast("forecast", "--funnel", "gated", "--horizon", "56").stdout
+
+
 def test_backtest_forecasts_the_same_whatever_rows_come_later(nearcast, sales_events, tmp_path):
     head, *rows = sales_events.splitlines()
     cut = [row for row in rows if row.split(",")[2] < "2024-03-11"]
