@@ -14,6 +14,7 @@ import numpy.typing as npt
 from models.baseline import weekday_mean
 from models.blocks import SCORED_CUTOFFS, Block, BlockResult, fit_block, make_blocks
 from models.calendar import Calendar
+from models.coherence import coherent
 from models.forecast import Forecast
 from models.funnel import TOTAL
 from models.history import History
@@ -88,7 +89,7 @@ def fit(
     state = {name: np.concatenate([result.now.states[name] for result in results]) for name in names}
     answers = [pack(each) for result in results if result.responses is not None for each in result.responses]
     segments = dict.fromkeys(segment for segment, _ in history.series) if answers else ()
-    return Fitted(tuple(forecasts), tuple(scorecard), state, note, dict(zip(segments, answers, strict=True)))
+    return Fitted(coherent(forecasts), tuple(scorecard), state, note, dict(zip(segments, answers, strict=True)))
 
 
 def in_threads(function: Callable[[Any], Any], blocks: Sequence[Any]) -> list[Any]:
