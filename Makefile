@@ -8,6 +8,7 @@
 #   make fmt             formats and repairs what can be repaired
 #   make lock            resolves the locks again, keeping pins that still fit (ARGS=--upgrade: the newest)
 #   make bench           speed, start-up and memory beside the peers, some minutes (ARGS=smoothing: only that)
+#   make bench-ablation  what each ingredient of the forecasts is worth, half an hour (ARGS=DIRECTORY: of real cases)
 #   make clean           removes the environments and caches
 
 VENV := .venv
@@ -28,7 +29,7 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-
 EDITABLE = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 endif
 
-.PHONY: demo test serve check fmt lock bench clean help
+.PHONY: demo test serve check fmt lock bench bench-ablation clean help
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -54,6 +55,9 @@ fmt: $(VENV)/.ready-dev
 
 bench: $(VENV)/.ready-dev
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-ablation: $(VENV)/.ready-dev
+	@$(BIN)/python -m benchmarks.ablation $(ARGS)
 
 # Universal: one file for every platform and Python >= 3.11. No index address is written, whatever the
 # machine's own settings are; requirements-dev.lock takes its pins from requirements.lock.

@@ -7,11 +7,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import cold_start, ingest, oracle, shock, smoothing
+from benchmarks import cases, cold_start, conversion, ingest, oracle, shock, smoothing
 from benchmarks.report import Result, as_json
 
 BENCHMARKS: dict[str, Callable[[], Result]] = {
     "smoothing": smoothing.run,
+    "conversion": conversion.run,
+    "cases": cases.run,
     "cold_start": cold_start.run,
     "ingest": ingest.run,
     "oracle": oracle.run,
