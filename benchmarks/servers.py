@@ -46,15 +46,17 @@ def empty_command(port: int) -> list[str]:
 
 
 @contextmanager
-def running(command: list[str], *, port: int, log: Path, environment: dict[str, str] | None = None) -> Iterator[Server]:
-    """A server that has answered `GET /healthz`; its output goes to `log`. Stopped on leaving."""
+def running(
+    command: list[str], *, port: int, log: Path, environment: dict[str, str] | None = None, until: str = "/healthz"
+) -> Iterator[Server]:
+    """A server that has answered `GET` of `until`; its output goes to `log`. Stopped on leaving."""
     with log.open("ab") as output:
         start = time.perf_counter()
         process = subprocess.Popen(
             command, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **(environment or {})}
         )
         try:
-            while not answers(port):
+            while not answers(port, until):
                 if process.poll() is not None or time.perf_counter() - start > PATIENCE:
                     raise RuntimeError(
                         f"{' '.join(command)} did not come up:\n{log.read_text(errors='replace')[-2000:]}"
@@ -71,11 +73,11 @@ def running(command: list[str], *, port: int, log: Path, environment: dict[str, 
                 process.wait()
 
 
-def answers(port: int) -> bool:
+def answers(port: int, path: str) -> bool:
     """Whether somebody answers 200 there."""
     connection = http.client.HTTPConnection(HOST, port, timeout=5)
     try:
-        connection.request("GET", "/healthz")
+        connection.request("GET", path)
         return connection.getresponse().status == 200
     except (OSError, http.client.HTTPException):
         return False

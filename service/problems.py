@@ -6,9 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from models.errors import ForecastError, FunnelError, HistoryError, HorizonError, InputError, NearcastError, Problem
-from models.levers import LeverError
-from service.document import FarHorizonError, SeriesNotFoundError
-from service.scenario import NoResponsesError
 from service.store import errors as store
 
 MEDIA_TYPE = "application/problem+json"
@@ -56,10 +53,7 @@ STATUSES: tuple[tuple[type[NearcastError], int], ...] = (
     (FunnelError, 422),
     (HistoryError, 409),
     (HorizonError, 422),
-    (LeverError, 422),
-    (NoResponsesError, 409),
     (ForecastError, 500),
-    (SeriesNotFoundError, 404),
     (store.StoreUnavailableError, 503),
     (store.StoreBusyError, 503),
     (store.SchemaError, 503),
@@ -71,8 +65,15 @@ STATUSES: tuple[tuple[type[NearcastError], int], ...] = (
     (store.DatabaseUrlError, 400),
     (store.StoreError, 500),
 )
-STATUSES_BY_SLUG: dict[str, int] = {"damaged-payload": 500, "run-ended": 409, "worker-died": 500}
-"""Of errors whose modules the API does not load."""
+STATUSES_BY_SLUG: dict[str, int] = {
+    "series-not-found": 404,
+    "invalid-lever": 422,
+    "no-responses": 409,
+    "damaged-payload": 500,
+    "run-ended": 409,
+    "worker-died": 500,
+}
+"""Of errors whose modules a start does not load."""
 
 
 class ProblemError(Exception):
@@ -136,8 +137,10 @@ def problem_from_error(error: NearcastError) -> ProblemError:
     if isinstance(error, InputError):
         detail = str(error.problems[0]) if len(error.problems) == 1 else f"{len(error.problems)} problems were found"
         return ProblemError(status, error.slug, detail, errors=error.problems)
-    if isinstance(error, FunnelError | LeverError) and error.field is not None:
-        return ProblemError(status, error.slug, str(error), errors=[Problem(error.reason, field=error.field)])
-    extra = error.members if isinstance(error, FarHorizonError | SeriesNotFoundError) else {}
+    field = getattr(error, "field", None)
+    if field is not None:
+        place = Problem(getattr(error, "reason", str(error)), field=field)
+        return ProblemError(status, error.slug, str(error), errors=[place])
+    extra = getattr(error, "members", {})
     headers = {"retry-after": RETRY_AFTER} if status == 503 else {}
     return ProblemError(status, error.slug, str(error), extra=extra, headers=headers)

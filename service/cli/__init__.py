@@ -21,6 +21,7 @@ COMMANDS = {
     "forecast": "service.cli.forecast",
     "backtest": "service.cli.backtest",
     "scenario": "service.cli.scenario",
+    "activate": "service.cli.activate",
     "status": "service.cli.operate",
     "migrate": "service.cli.operate",
 }

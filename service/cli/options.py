@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from pydantic import ValidationError
 
 from models.errors import InputError, Problem
 from service.settings import Settings
-from service.store.database import Database
+
+if TYPE_CHECKING:
+    from service.store.database import Database
 
 FunnelOption = Annotated[str, typer.Option("--funnel", help="Name of the funnel.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON instead of tables.")]
@@ -35,4 +37,6 @@ def read_settings() -> Settings:
 
 def open_database(settings: Settings) -> Database:
     """The store of `settings`; nothing is connected to yet."""
+    from service.store.database import Database  # noqa: PLC0415 - `serve` listens before it loads the store
+
     return Database(settings.database_url, timeout=settings.store_timeout)

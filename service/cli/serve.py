@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service.app import make_app
 from service.cli.options import read_settings
 from service.cli.output import print_lines
+from service.front import Front
 from service.logs import set_up_logging
 from service.server import make_server
 from service.settings import Settings
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 
 def serve(
@@ -24,7 +27,21 @@ def serve(
 
 
 def run_server(settings: Settings) -> None:
-    """Serve until told to stop; what happens is logged on standard error."""
+    """Serve until told to stop; what happens is logged on standard error.
+
+    Raises what keeps the app from being loaded: DatabaseUrlError, SchemaError.
+    """
     set_up_logging(settings.log_level)
     print_lines([f"serving on http://{settings.host}:{settings.port}/ until Ctrl-C"])
-    make_server(make_app(settings), settings=settings).run()
+
+    def load() -> FastAPI:
+        from service.app import make_app  # noqa: PLC0415 - most of the time a start takes; we listen meanwhile
+
+        return make_app(settings)
+
+    front = Front(load)
+    server = make_server(front, settings=settings)
+    front.on_error = lambda: setattr(server, "should_exit", True)
+    server.run()
+    if front.error is not None:
+        raise front.error

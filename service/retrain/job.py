@@ -18,7 +18,7 @@ from service.retrain.basis import (
     Basis,
     clean_history,
     make_draft,
-    published_meanwhile,
+    overtaken,
     read_basis,
     reason_to_publish,
 )
@@ -168,22 +168,22 @@ class Job:
         }
         with self._database.write() as connection:
             lock_funnel(connection, basis.record.id)
-            other = published_meanwhile(connection, basis, draft)
-            if other is None:
-                version: Version | None = publish_version(
-                    connection,
-                    basis.record.id,
-                    draft,
-                    made=fitted.forecasts,
-                    state=fitted.state,
-                    responses=fitted.responses,
-                    now=self._now(),
-                )
-                reason = draft.reason
-            else:
-                version, reason = None, f"nothing new: another run published version {other.number} meanwhile"
+            stopped = overtaken(connection, basis, draft)
+            version = None if stopped else self._publish_version(connection, basis, draft, fitted)
+            reason = stopped or draft.reason
             self._finish(connection, reason, version)
         return self._result(reason, version)
+
+    def _publish_version(self, connection: Connection, basis: Basis, draft: Draft, fitted: Fitted) -> Version:
+        return publish_version(
+            connection,
+            basis.record.id,
+            draft,
+            made=fitted.forecasts,
+            state=fitted.state,
+            responses=fitted.responses,
+            now=self._now(),
+        )
 
     def _nothing_new(self, reason: str) -> RunResult:
         with self._database.write() as connection:

@@ -10,10 +10,10 @@ from service.document import document_from_run
 from service.jobs import TooManyJobsError
 from service.problems import RETRY_AFTER, ProblemError
 from service.routes.context import Context
-from service.schemas import FunnelName, RunDocument, RunList, VersionList, problem_responses
+from service.schemas import FunnelName, RunDocument, RunList, VersionDocument, VersionList, problem_responses
 from service.store.funnels import get_funnel
 from service.store.runs import get_run, list_runs
-from service.store.versions import Version, list_versions
+from service.store.versions import Version, activate_version, list_versions
 
 LARGEST_ID = 2**31 - 1
 Limit = Annotated[int, Query(ge=1, le=1000, description="Most entries.")]
@@ -84,3 +84,23 @@ def get_versions(funnel: FunnelName, context: Context, limit: Limit = 100) -> di
         "funnel": funnel,
         "versions": [document_from_version(version, active=version.id == active) for version in versions],
     }
+
+
+@router.post(
+    "/v1/funnels/{funnel}/versions/{version}/activate",
+    response_model=VersionDocument,
+    responses=problem_responses(404, 422, 503),
+)
+def post_activation(
+    funnel: FunnelName,
+    version: Annotated[int, Path(ge=1, le=LARGEST_ID, description="Number of the version.")],
+    context: Context,
+) -> dict[str, Any]:
+    """Serve this version instead, at once; other servers of the store follow in moments.
+
+    The next retrain continues from it, and takes in again what was uploaded since.
+    """
+    with context.database.write() as connection:
+        activated = activate_version(connection, get_funnel(connection, funnel).id, version)
+    context.serving.refresh()
+    return document_from_version(activated, active=True)

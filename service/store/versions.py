@@ -131,6 +131,22 @@ def get_version(connection: Connection, version_id: int) -> Version:
     return version_from_row(row)
 
 
+def activate_version(connection: Connection, funnel_id: int, number: int) -> Version:
+    """Serve a version published earlier, or again the newest; the next retrain continues from it.
+
+    Raises VersionNotFoundError when the funnel has none of that number, DamagedPayloadError when it cannot be served.
+    """
+    lock_funnel(connection, funnel_id)
+    query = sa.select(versions).where(versions.c.funnel_id == funnel_id, versions.c.number == number)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        raise VersionNotFoundError(f"there is no version {number} of this funnel; GET .../versions lists them")
+    version = version_from_row(row)
+    read_forecasts(connection, version.id)  # what cannot be read must not take the place of what is served
+    set_active_version(connection, funnel_id, version.id)
+    return version
+
+
 def list_versions(connection: Connection, funnel_id: int, *, limit: int = 100) -> tuple[Version, ...]:
     """The newest versions of a funnel, newest first."""
     query = sa.select(versions).where(versions.c.funnel_id == funnel_id)

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from service.store.database import Database
 
 ROOT = Path(__file__).parents[2]
@@ -144,3 +146,19 @@ print(sorted(name for name in {HEAVY!r} if name in sys.modules))
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[]"
+
+
+def test_a_start_listens_before_it_has_loaded_the_app_and_the_store():
+    slow = [*HEAVY, "numpy", "sqlalchemy", "fastapi", "prometheus_client"]
+    script = f"import sys, service.cli.serve; print([name for name in {slow!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("url", ["mysql://root@localhost/x", "no url"])
+def test_a_store_that_cannot_be_is_told_at_the_start_as_a_problem(url, tmp_path):
+    environment = os.environ | {"NEARCAST_DATABASE_URL": url, "NEARCAST_PORT": "0"}
+    command = [sys.executable, "-m", "service.cli", "serve"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, check=False, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "use sqlite:///file.db or postgresql://" in done.stderr

@@ -59,6 +59,19 @@ def test_a_new_version_is_served_within_seconds_of_its_publication(client, sales
     assert client.get(address).json()["cutoff"] > "2024-04-01"
 
 
+def test_an_earlier_version_is_activated_and_served_at_once(client, sales_events, retrain_over_http):
+    for part in (sales_events.partition("2024-04-2")[0].rpartition("\n")[0], sales_events):
+        client.post("/v1/funnels/back/events", content=part, headers=HEADERS)
+        retrain_over_http(client, "back")
+    answer = client.post("/v1/funnels/back/versions/1/activate")
+    assert (answer.status_code, answer.json()["version"], answer.json()["active"]) == (200, 1, True)
+    assert client.get("/v1/funnels/back/forecast").json()["version"] == 1
+    listed = client.get("/v1/funnels/back/versions").json()["versions"]
+    assert [(version["version"], version["active"]) for version in listed] == [(2, False), (1, True)]
+    for address, status in (("back/versions/9", 404), ("back/versions/0", 422), ("nobody/versions/1", 404)):
+        assert client.post(f"/v1/funnels/{address}/activate").status_code == status
+
+
 def test_a_retrain_that_cannot_be_fails_with_the_reason_and_what_was_served_stays(client, retrain_over_http):
     client.put("/v1/funnels/nothing", json={"stages": ["a", "b"]})
     run = retrain_over_http(client, "nothing")

@@ -26,7 +26,7 @@ from service.store.funnels import declare_funnel, get_funnel
 from service.store.observations import merge_counts
 from service.store.runs import fail_silent_runs, finish_run, get_run, list_runs, queue_run
 from service.store.uploads import begin_upload, finish_upload
-from service.store.versions import list_versions, read_forecasts, read_states
+from service.store.versions import activate_version, list_versions, read_forecasts, read_states
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DAY = 86_400_000_000
@@ -274,3 +274,36 @@ def test_a_pool_of_processes_publishes_the_same_forecasts(sqlite_database, monke
     assert {series: bytes_from_forecast(each) for series, each in first.items()} == {
         series: bytes_from_forecast(each) for series, each in second.items()
     }
+
+
+def test_a_retrain_continues_from_the_version_that_was_activated(database):
+    funnel_id = declare(database)
+    upload(database)
+    retrain(database, "sales", now=NOW)
+    upload(database, add=5)
+    retrain(database, "sales", now=NOW)
+    with database.write() as connection:
+        activate_version(connection, funnel_id, 1)
+    assert retrain(database, "sales", now=NOW).reason == "4 rows changed in uploads 2 to 2"
+    assert versions(database) == [3, 2, 1]
+
+
+def test_a_version_activated_during_a_retrain_stays_served(database, store_url):
+    funnel_id = declare(database)
+    upload(database)
+    retrain(database, "sales", now=NOW)
+    upload(database, add=5)
+    retrain(database, "sales", now=NOW)
+    upload(database, add=9)
+
+    def roll_back(phase: str, done: int, total: int) -> None:
+        if (phase, done) == ("publish", 0):
+            with Database(store_url) as other, other.write() as connection:
+                activate_version(connection, funnel_id, 1)
+
+    result = retrain(database, "sales", now=NOW, progress=roll_back)
+    assert result.reason == "version 1 was activated meanwhile; the next retrain continues from it"
+    with database.read() as connection:
+        chosen = list_versions(connection, funnel_id)[-1]
+        assert get_funnel(connection, "sales").active_version_id == chosen.id
+    assert versions(database) == [2, 1]

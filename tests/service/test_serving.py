@@ -13,12 +13,13 @@ from psycopg import sql
 
 from models.forecast import QUANTILES, Forecast
 from models.funnel import Funnel
+from models.state import DamagedPayloadError
 from service.serving import Serving
 from service.store.database import Database
-from service.store.errors import FunnelNotFoundError, StoreUnavailableError
+from service.store.errors import FunnelNotFoundError, StoreUnavailableError, VersionNotFoundError
 from service.store.funnels import declare_funnel
 from service.store.tables import forecasts
-from service.store.versions import Draft, Version, publish_version
+from service.store.versions import Draft, Version, activate_version, publish_version
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -170,3 +171,20 @@ def test_a_past_instant_is_answered_by_the_version_of_then(database):
     assert serving.as_of("sales", NOW + 3 * HOUR).version == 2
     with pytest.raises(FunnelNotFoundError):
         serving.as_of("other", NOW)
+
+
+def test_an_activated_version_is_served_by_every_server_and_a_damaged_one_is_never_activated(database, store_url):
+    first, second = publish(database, level=1.0), publish(database, level=2.0)
+    with Database(store_url) as other:
+        here, there = Serving(database), Serving(other)
+        here.refresh()
+        with database.write() as connection:
+            assert activate_version(connection, first.funnel_id, 1).id == first.id
+        here.refresh()
+        there.refresh()
+        assert (level_of(here), level_of(there)) == (1.0, 1.0)
+    with database.write() as connection:
+        connection.execute(sa.update(forecasts).where(forecasts.c.version_id == second.id).values(payload=b"damaged"))
+    for number, error in ((2, DamagedPayloadError), (3, VersionNotFoundError)):
+        with pytest.raises(error), database.write() as connection:
+            activate_version(connection, first.funnel_id, number)
