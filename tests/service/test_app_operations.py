@@ -127,6 +127,9 @@ async def ask():
             for accept in ("application/json", "text/csv"):
                 answer = await client.get("/v1/funnels/{sales}/forecast", headers={{"accept": accept}})
                 assert answer.status_code == 200, answer.text
+            scenario = {{"levers": [{{"kind": "inflow", "stage": "lead", "percent": 10}}]}}
+            answer = await client.post("/v1/funnels/{sales}/scenario", json=scenario)
+            assert answer.status_code == 200, answer.text
             for path in ("scorecard", "quality", "versions"):
                 assert (await client.get(f"/v1/funnels/{sales}/{{path}}")).status_code == 200
             assert (await client.get("/metrics")).status_code == 200
