@@ -70,7 +70,7 @@ MOVES = """
     def moves_from_days(here, following, exits, due, *, periods):
         return _all_moves(here, following, {exits}, {due}, periods=periods)
 """
-FADE = 'combine.__kwdefaults__["half_life"] = 1e6'
+FADE = 'advance.__kwdefaults__["half_life"] = 1e6'
 
 VARIANTS: tuple[Variant, ...] = (
     Variant("the cascade", {"cascade": "LEAST_OBSERVED = 10**9"}),
@@ -104,8 +104,8 @@ VARIANTS: tuple[Variant, ...] = (
         "holidays",
         {
             "blocks": """
-                def day_types(history, *, calendar, length, horizon):
-                    kinds = Calendar(history.frequency).day_types(history.start, length + horizon)
+                def day_types(history, *, calendar, horizon):
+                    kinds = Calendar(history.frequency).day_types(history.start, history.periods + horizon)
                     return kinds.astype(np.int64), None
             """
         },
@@ -144,7 +144,7 @@ VARIANTS: tuple[Variant, ...] = (
         {
             "intervals": """
                 @kernel
-                def _scales(recent, ever, windows, trust):
+                def _scales(recent, below, above, windows, trust):
                     return np.ones(3)
             """
         },

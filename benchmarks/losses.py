@@ -104,7 +104,7 @@ def history_at(
 def add_losses(losses: Loss, task: Task) -> None:
     """Forecast a task, and add what that costs, in place."""
     calendar = make_calendar(task.funnel)
-    result = fit(task.history, calendar=calendar, horizon=HORIZON, scored_cutoffs=0)
+    result = fit(task.history, calendar=calendar, horizon=HORIZON, scored=False)
     for forecast, came in zip(result.forecasts, task.actual, strict=True):
         known = np.isfinite(came)
         actual, quantiles = came[known], forecast.quantiles[: len(known)][known]

@@ -157,7 +157,7 @@ def inside(actual: Array, quantiles: Array, low: float, high: float) -> Array:
 def fitted(simulation: Simulation, *, days: int) -> Fitted:
     """What the product says after so many days."""
     funnel = simulation.spec.funnel()
-    return fit(history_of(simulation, days=days), calendar=make_calendar(funnel), horizon=HORIZON, scored_cutoffs=0)
+    return fit(history_of(simulation, days=days), calendar=make_calendar(funnel), horizon=HORIZON, scored=False)
 
 
 def history_of(simulation: Simulation, *, days: int) -> History:

@@ -12,7 +12,7 @@ from benchmarks.oracle import WEEK, history_of
 from benchmarks.report import Bar, Result, spread
 from models import univariate
 from models.calendar import make_calendar
-from models.combination import rolling_origins
+from models.combination import make_origins
 from models.engine import fit
 from models.simulate import (
     Arrivals,
@@ -128,7 +128,7 @@ def seen_cutoff(simulation: Simulation, risen: Array, *, days: int) -> Seen:
     cutoff = START + timedelta(days=days - 1)
     above, truth = outlook(simulation, cutoff=cutoff, horizon=HORIZON).mean.sum(axis=0)
     history = history_of(simulation, days=days)
-    result = fit(history, calendar=make_calendar(simulation.spec.funnel()), horizon=HORIZON, scored_cutoffs=0)
+    result = fit(history, calendar=make_calendar(simulation.spec.funnel()), horizon=HORIZON, scored=False)
     inflow, ours = (forecast.mean for forecast in result.forecasts if forecast.segment == "total")
     early = risen[days : days + HORIZON] < 0.02 * (RISE - 1)
     return Seen(
@@ -149,9 +149,7 @@ def univariate_means(counts: Array) -> list[Array]:
     """What each expert, then their combination, says of a series that is known by its own counts, (horizon,) each."""
     one, periods = counts[None], len(counts)
     types = (np.arange(periods + HORIZON) + START.weekday()) % 7
-    first = START.toordinal()
-    origins = rolling_origins(first, periods)
-    caps = univariate.GROWTH * (univariate.recent_maximum(one, origins) + 1)
-    experts, _ = univariate.run_experts(one, types, origins=origins, horizon=HORIZON, season_length=7, caps=caps)
-    combined = univariate.roll(one, types, start_day=first, horizon=HORIZON, season_length=7).mean
-    return [*experts[:, 0, -1], combined[0, -1]]
+    origins = make_origins(START.toordinal(), periods=periods, horizon=HORIZON)
+    fresh = univariate.make_state(1, horizon=HORIZON, season_length=7)
+    rolling = univariate.roll(fresh, one, types, origins=origins)
+    return [*rolling.experts[:, 0], rolling.mean[0, -1]]

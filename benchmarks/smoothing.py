@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from benchmarks.peers import PEERS, peer_python
 from benchmarks.report import Bar, Result, spread
-from models.univariate import SeriesForecasts, forecast_series
+from models.calibration import SeriesForecasts, forecast_series
 
 Array = npt.NDArray[np.float64]
 SERIES, DAYS, HORIZON = 10_000, 365, 28

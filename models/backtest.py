@@ -75,7 +75,7 @@ def backtest(
             raise HistoryError(f"the cutoff {cutoff} is not the last day of a {funnel.frequency}; {raw.cutoff} is")
         history, _ = clean(raw, calendar=calendar)
         histories.append(history)
-        forecasts.extend(fit(history, calendar=calendar, horizon=horizon, scored_cutoffs=0).forecasts)
+        forecasts.extend(fit(history, calendar=calendar, horizon=horizon, scored=False).forecasts)
         if progress is not None:
             progress(done)
     truth = make_history(funnel, events=events, counts=counts, cutoff=last, start=start)

@@ -1,125 +1,204 @@
-"""A history cut into blocks of whole funnels, each forecast at the cutoff and at past ones by itself."""
+"""A history cut into blocks of whole funnels, each continued from what is remembered, or fitted from the start."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
 
-from models.baseline import seasonal_naive
 from models.calendar import Calendar, number_from_day
-from models.cascade import Panel, forecast_funnels, until
-from models.forecast import QUANTILES, STEP_DAYS
-from models.funnel import SEASON_LENGTH
+from models.calibration import SeriesForecasts
+from models.cascade import Panel, forecast_funnels, make_state
+from models.forecast import STEP_DAYS
+from models.funnel import SEASON_LENGTH, TOTAL
 from models.history import History
+from models.memory import Frame, Memory, bytes_from_memory, digests_of, join, memory_from_bytes
 from models.observance import infer_observance
-from models.responses import responses_of_panel
+from models.responses import responses_of_state
 from models.spells import moves_of_history
-from models.univariate import SeriesForecasts
 
 Array = npt.NDArray[np.float64]
 Days = npt.NDArray[np.int64]
 
 BLOCK = 256
 """Series per block of work, as far as whole funnels make it up."""
-SCORED_CUTOFFS = 8
-"""Past cutoffs at which a fit is scored."""
-SCORED_GAP = 23
-"""Periods between them; no multiple of a week, so that every weekday has its turn."""
-LEAST_SCORED = 28
-"""Periods of history before the first scored cutoff."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What is asked for besides forecasts: scores of past ones, and responses for scenarios."""
+
+    scored: bool = True
+    responses: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Block:
     """Funnels that are worked on together; plain arrays, so that it can travel.
 
-    cutoffs: periods up to each scored cutoff, exclusive; past_types: for each of those the day types as they were
-    known there, (periods up to it + horizon,). responses: whether scenarios will be asked for.
+    panel: all periods. rows: which funnels of the history these are. memory: what is remembered of them, of the same
+    funnels in the same order, as bytes; changed: (funnels,), those whose past is not the remembered one.
     """
 
     panel: Panel
-    horizon: int
-    cutoffs: tuple[int, ...]
-    past_types: tuple[Days, ...]
-    responses: bool = False
-
-    @property
-    def counts(self) -> Array:
-        """(n, periods), one row per series."""
-        return self.panel.counts.reshape(-1, self.panel.periods)
+    rows: tuple[int, ...]
+    segments: tuple[str, ...]
+    frame: Frame
+    memory: Memory | None
+    changed: npt.NDArray[np.bool_]
+    wishes: Wishes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BlockResult:
-    """Forecasts of a block at its cutoff and at the scored ones, newest last: (cutoffs, n, horizon[, quantiles]).
+    """Forecasts of a block at its cutoff, and what is to be remembered of it.
 
-    responses: see `models.responses.responses_of_panel`, if asked for.
+    responses: see `models.responses.responses_of_state`, if asked for.
     """
 
     now: SeriesForecasts
-    past_mean: Array
-    past_quantiles: Array
-    past_naive: Array
+    memory: bytes
     responses: Array | None
 
 
-def make_blocks(
-    history: History,
-    *,
-    calendar: Calendar,
-    horizon: int,
-    scored_cutoffs: int = SCORED_CUTOFFS,
-    responses: bool = False,
-) -> tuple[list[Block], str | None]:
-    """The total and the segments in blocks of about BLOCK series; and what was inferred about holidays, if anything."""
-    cutoffs = past_cutoffs(history.periods, most=scored_cutoffs)
-    past = [day_types(history, calendar=calendar, length=length, horizon=horizon)[0] for length in cutoffs]
-    types, note = day_types(history, calendar=calendar, length=history.periods, horizon=horizon)
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """What is to be done: blocks, what was inferred about holidays, and why all starts anew, if it does."""
+
+    blocks: list[Block]
+    note: str | None
+    anew: str | None
+
+
+def make_plan(
+    history: History, *, calendar: Calendar, horizon: int, wishes: Wishes, before: Sequence[bytes] = ()
+) -> Plan:
+    """The total and the segments in blocks of about BLOCK series, as they were remembered, and new ones."""
+    types, note = day_types(history, calendar=calendar, horizon=horizon)
     counts = history.matrix.reshape(-1, len(history.stages), history.periods)
-    moves = moves_of_history(history)
     start_day = number_from_day(history.start) // STEP_DAYS[history.frequency]
+    whole = Panel(counts, moves_of_history(history), types, start_day, SEASON_LENGTH[history.frequency])
+    frame = Frame(
+        history.start.isoformat(),
+        history.frequency,
+        history.stages,
+        tuple(part is not None for part in whole.moves[0]),
+        horizon,
+        whole.season_length,
+        start_day,
+    )
+    names = (TOTAL, *history.segments)
+    memories, anew = _usable(before, frame, types, periods=history.periods)
+    blocks, left = [], dict(zip(names, range(len(names)), strict=True))
+    for memory in memories:
+        kept = [name for name in memory.segments if name in left]
+        if kept:
+            rows = tuple(left.pop(name) for name in kept)
+            blocks.append(_remembered(whole, rows, memory, kept, frame=frame, wishes=wishes))
     size = max(1, BLOCK // len(history.stages))
-    blocks = []
-    for first in range(0, len(counts), size):
-        part = slice(first, first + size)
-        panel = Panel(counts[part], moves[part], types, start_day, SEASON_LENGTH[history.frequency])
-        blocks.append(Block(panel, horizon, cutoffs, tuple(past), responses))
-    return blocks, note
+    rest = list(left.values())
+    for first in range(0, len(rest), size):
+        rows = tuple(rest[first : first + size])
+        segments = tuple(names[row] for row in rows)
+        everything = np.ones(len(rows), dtype=np.bool_)
+        blocks.append(Block(part_of(whole, rows), rows, segments, frame, None, everything, wishes))
+    return Plan(blocks, note, anew)
 
 
-def past_cutoffs(periods: int, *, most: int) -> tuple[int, ...]:
-    """Lengths of history at which a fit is scored, ascending; each leaves at least a week of actuals."""
-    lengths = range(periods - 8, LEAST_SCORED - 1, -SCORED_GAP)
-    return tuple(reversed(lengths[:most]))
+def _usable(before: Sequence[bytes], frame: Frame, types: Days, *, periods: int) -> tuple[list[Memory], str | None]:
+    """The memories that can be continued: all of them or none, and then why."""
+    memories = []
+    for payload in before:
+        memory = memory_from_bytes(payload, frame=frame)
+        if memory is None:
+            return [], "the funnel's first day, stages or horizon, or the kind of state, are not those remembered"
+        if memory.state.seen > periods:
+            return [], "the history ends before what is remembered"
+        if not np.array_equal(memory.day_types, types[: len(memory.day_types)]):
+            return [], "the calendar says something else about past days than before"
+        memories.append(memory)
+    return memories, None
 
 
-def day_types(history: History, *, calendar: Calendar, length: int, horizon: int) -> tuple[Days, str | None]:
-    """Types of the first `length` periods and `horizon` more, and what was inferred about holidays, if anything."""
+def _remembered(
+    whole: Panel, rows: tuple[int, ...], memory: Memory, kept: list[str], *, frame: Frame, wishes: Wishes
+) -> Block:
+    panel = part_of(whole, rows)
+    places = np.array([memory.segments.index(name) for name in kept])
+    changed = (digests_of(panel, periods=memory.state.seen) != memory.digests[places]).any(axis=1)
+    if len(kept) < len(memory.segments):
+        memory = Memory(frame, tuple(kept), memory.day_types, memory.digests[places], join([memory.state], [places]))
+    return Block(panel, rows, tuple(kept), frame, memory, np.asarray(changed), wishes)
+
+
+def part_of(panel: Panel, rows: Sequence[int], *, since: int = 0) -> Panel:
+    """Some funnels of a panel, from a period on."""
+    moves = [[None if part is None else _moves_since(part, since) for part in panel.moves[row]] for row in rows]
+    return Panel(
+        panel.counts[np.asarray(rows)][:, :, since:],
+        moves,
+        panel.day_types[since:],
+        panel.start_day,
+        panel.season_length,
+    )
+
+
+def _moves_since(moves: Days, since: int) -> Days:
+    later = moves[np.searchsorted(moves[:, 0], since) :]
+    return later - np.array([since, 0, 0, 0, 0]) if since else later
+
+
+def day_types(history: History, *, calendar: Calendar, horizon: int) -> tuple[Days, str | None]:
+    """Types of all periods and `horizon` more, and what was inferred about holidays, if anything."""
     if (calendar.country is not None and not calendar.assumed) or history.frequency == "week":
-        return calendar.day_types(history.start, length + horizon).astype(np.int64), None
-    total = history.matrix[: len(history.stages), :length]
+        return calendar.day_types(history.start, history.periods + horizon).astype(np.int64), None
+    total = history.matrix[: len(history.stages)]
     observance = infer_observance(total, start=history.start, horizon=horizon, likely=calendar.country)
     return observance.day_types.astype(np.int64), observance.note
 
 
 def fit_block(block: Block) -> BlockResult:
-    """Forecast a block at its cutoff and at the scored ones, each from what was known there."""
-    counts = block.counts
-    shape = (len(block.cutoffs), len(counts), block.horizon)
-    past = [
-        forecast_funnels(until(block.panel, periods=length, day_types=types), horizon=block.horizon)
-        for length, types in zip(block.cutoffs, block.past_types, strict=True)
-    ]
-    naive = [
-        seasonal_naive(counts[:, :length], horizon=block.horizon, season_length=block.panel.season_length)[1]
-        for length in block.cutoffs
-    ]
-    return BlockResult(
-        now=forecast_funnels(block.panel, horizon=block.horizon),
-        past_mean=np.array([forecasts.mean for forecasts in past]).reshape(shape),
-        past_quantiles=np.array([forecasts.quantiles for forecasts in past]).reshape(*shape, len(QUANTILES)),
-        past_naive=np.array(naive).reshape(*shape, len(QUANTILES)),
-        responses=responses_of_panel(block.panel, horizon=block.horizon) if block.responses else None,
+    """Forecast a block at its cutoff: what is remembered is continued, the rest is fitted from the start."""
+    funnels, horizon = len(block.rows), block.frame.horizon
+    made, states, places = [], [], []
+    for chosen in (np.flatnonzero(~block.changed), np.flatnonzero(block.changed)):
+        if not len(chosen):
+            continue
+        if block.memory is not None and not block.changed[chosen[0]]:
+            state = block.memory.state if len(chosen) == funnels else join([block.memory.state], [chosen])
+        else:
+            state = make_state(
+                len(chosen), entities=block.frame.entities, horizon=horizon, season_length=block.panel.season_length
+            )
+        panel = part_of(block.panel, chosen.tolist(), since=state.seen)
+        forecasts, after = forecast_funnels(state, panel, horizon=horizon, scored=block.wishes.scored)
+        made.append(forecasts)
+        states.append(after)
+        places.append(chosen)
+    order = np.argsort(np.concatenate(places))
+    state = states[0]
+    if len(states) > 1:
+        joined = join(states, [np.arange(len(part)) for part in places])
+        state = join([joined], [order])
+    memory = Memory(
+        block.frame, block.segments, block.panel.day_types, digests_of(block.panel, periods=block.panel.periods), state
     )
+    answers = None
+    if block.wishes.responses:
+        answers = responses_of_state(state, block.panel.day_types[block.panel.periods :])
+    return BlockResult(_in_order(made, order, funnels=funnels), bytes_from_memory(memory), answers)
+
+
+def _in_order(made: Sequence[SeriesForecasts], order: npt.NDArray[np.intp], *, funnels: int) -> SeriesForecasts:
+    """The parts as one, funnels in the given order."""
+    if len(made) == 1:
+        return made[0]
+    joined = {}
+    for field in fields(SeriesForecasts):
+        values = np.concatenate([getattr(part, field.name) for part in made])
+        stages = len(values) // funnels
+        by_funnel = values.reshape(funnels, stages, *values.shape[1:])
+        joined[field.name] = by_funnel[order].reshape(-1, *values.shape[1:])
+    return SeriesForecasts(**joined)

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from models import conversion, lag
-from models.combination import bucket_of_steps, combine
+from models import calibration, combination, conversion, lag, scoring, univariate
+from models.calibration import SeriesForecasts
+from models.combination import Origins, make_origins
 from models.spells import AGE, CONVERTED
-from models.univariate import Rolling, SeriesForecasts, lengths_of, quantiles_of, roll
 
 Array = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -29,15 +29,16 @@ HALF_LIFE = 730.0
 SAME_PERIOD, DELAYED = 0.3, 0.95
 """Prior weight of the cascade, from transitions within one period to those that all take longer."""
 LEAST_OBSERVED = 14
-"""With fewer observed periods at either stage a transition is left to the univariate forecast."""
+"""With fewer observed periods at either stage, up to an origin, the univariate forecast is left alone there."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Panel:
-    """Funnels to forecast side by side; each is the same stages of another segment (or of the total).
+    """New periods of funnels to forecast side by side; each is the same stages of another segment (or of the total).
 
     counts: (funnels, stages, periods), NaN where missing. moves: per funnel and transition, see
-    `spells.moves_from_days`; None where a stage came as counts. day_types: (periods + horizon,).
+    `spells.moves_from_days`, of the new periods, the first of which is 0; None where a stage came as counts.
+    day_types: (periods + horizon,). start_day: absolute number of the first period of all, new or not.
     """
 
     counts: Array
@@ -48,98 +49,217 @@ class Panel:
 
     @property
     def periods(self) -> int:
-        """Number of periods up to the cutoff."""
+        """Number of new periods up to the cutoff."""
         return int(self.counts.shape[2])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Promise:
-    """What a transition promises: conversions at every origin, (origins, horizon), and the share of those at the
-    cutoff that comes from entities already in the funnel, (horizon,). prior: weight without evidence.
+class TransitionState:
+    """What one transition's past leaves behind in each funnel.
+
+    waits: of each funnel. done: (funnels, 2), conversions, and those later than the period of entry. promised:
+    (funnels, pending origins, horizon), forecasts whose targets have not all arrived.
     """
 
-    mean: Array
-    in_flight_share: Array
-    prior: float
+    waits: tuple[conversion.ConversionState | lag.LagState, ...]
+    done: Array
+    combination: combination.CombinationState
+    promised: Array
 
 
-def until(panel: Panel, *, periods: int, day_types: Ints) -> Panel:
-    """The panel as it was known after so many periods."""
-    moves = [
-        [None if part is None else part[: np.searchsorted(part[:, 0], periods)] for part in parts]
-        for parts in panel.moves
-    ]
-    return Panel(panel.counts[:, :, :periods], moves, day_types, panel.start_day, panel.season_length)
+@dataclass(frozen=True, slots=True, eq=False)
+class PanelState:
+    """What `seen` periods of funnels leave behind; series are funnel by funnel, their stages in order.
+
+    observed: (funnels, stages), periods with a count.
+    """
+
+    seen: int
+    univariate: univariate.UnivariateState
+    calibration: calibration.CalibrationState
+    transitions: tuple[TransitionState, ...]
+    observed: Array
 
 
-def forecast_funnels(panel: Panel, *, horizon: int) -> SeriesForecasts:
-    """Fit and forecast all stages of all funnels of a panel; rows are funnel by funnel, their stages in order."""
-    funnels, stages, periods = panel.counts.shape
-    counts = panel.counts.reshape(-1, periods)
-    rolling = roll(
-        counts, panel.day_types, start_day=panel.start_day, horizon=horizon, season_length=panel.season_length
+def make_state(funnels: int, *, entities: Sequence[bool], horizon: int, season_length: int) -> PanelState:
+    """Return the state before the first period; `entities`: of each transition, whether it is known by moves."""
+    stages = len(entities) + 1
+    size = {"horizon": horizon, "season_length": season_length}
+    transitions = tuple(
+        TransitionState(
+            waits=tuple(
+                conversion.make_state(season_length=season_length)
+                if known
+                else lag.make_state(season_length=season_length)
+                for _ in range(funnels)
+            ),
+            done=np.zeros((funnels, 2)),
+            combination=combination.make_state(funnels, experts=2, horizon=horizon),
+            promised=np.zeros((funnels, 0, horizon)),
+        )
+        for known in entities
     )
-    mean = rolling.mean.copy()
-    in_flight = np.zeros((len(counts), horizon))
-    cascaded = np.zeros(len(counts), dtype=np.bool_)
-    for row in (funnel * stages + stage for funnel in range(funnels) for stage in range(1, stages)):
-        pair = counts[row - 1 : row + 1]
-        if np.isfinite(pair).sum(axis=1).min() < LEAST_OBSERVED:
-            continue
-        moves = panel.moves[row // stages][row % stages - 1]
-        promise = _promise(
-            panel, pair, moves, origins=rolling.origins, inflow=mean[row - 1], earlier=in_flight[row - 1]
-        )
-        mean[row] = _combined(rolling, row, promise, counts[row])
-        in_flight[row] = mean[row, -1] * promise.in_flight_share
-        cascaded[row] = True
-    quantiles = quantiles_of(mean, counts, origins=rolling.origins)
-    return SeriesForecasts(mean[:, -1], quantiles, in_flight, rolling.caps[:, -1], cascaded, rolling.states)
+    return PanelState(
+        0,
+        univariate.make_state(funnels * stages, **size),
+        calibration.make_state(funnels * stages, **size),
+        transitions,
+        np.zeros((funnels, stages)),
+    )
 
 
-def _promise(panel: Panel, pair: Array, moves: Ints | None, *, origins: Ints, inflow: Array, earlier: Array) -> Promise:
-    """Run one transition; `earlier` is the part of the last inflow that is already in the funnel."""
-    ahead = panel.day_types[panel.periods :]
-    if moves is None:
-        state, mean = lag.advance(
-            lag.make_state(season_length=panel.season_length),
-            pair[0],
-            pair[1],
-            panel.day_types,
+def forecast_funnels(
+    state: PanelState, panel: Panel, *, horizon: int, scored: bool = True
+) -> tuple[SeriesForecasts, PanelState]:
+    """Run new periods through the state and forecast all stages of all funnels at the cutoff.
+
+    A fit is an append to the empty state: the same code, so the same numbers. `scored`: whether past forecasts are.
+    """
+    funnels, stages, periods = panel.counts.shape
+    origins = make_origins(panel.start_day, periods=periods, horizon=horizon, seen=state.seen)
+    counts = panel.counts.reshape(funnels * stages, periods)
+    rolling = univariate.roll(state.univariate, counts, panel.day_types, origins=origins)
+    shape = (funnels, stages, len(origins.every), horizon)
+    alone, mean = rolling.mean.reshape(shape), rolling.mean.reshape(shape).copy()
+    pending = len(origins.pending)
+    mean[:, :, :pending] = state.calibration.mean.reshape(funnels, stages, pending, horizon)
+    observed = _observed_at(state.observed, panel.counts, origins=origins.asked)
+    in_flight = np.zeros((funnels, stages, horizon))
+    transitions = []
+    for stage, before in enumerate(state.transitions, start=1):
+        caps = rolling.caps.reshape(funnels, stages, -1)[:, stage]
+        after, combined, share = _pass_on(
+            before,
+            panel,
+            stage,
             origins=origins,
-            inflow=inflow,
+            alone=alone[:, stage],
+            inflow=mean[:, stage - 1],
+            caps=caps,
+            earlier=in_flight[:, stage - 1],
         )
-        return Promise(mean, _share(lag.forecast(state, ahead, earlier), mean[-1]), DELAYED)
-    fresh = conversion.make_state(season_length=panel.season_length)
-    observed = ~np.isnan(pair[1])
-    transit, mean = conversion.advance(fresh, moves, panel.day_types, observed=observed, origins=origins, inflow=inflow)
-    share = _share(conversion.forecast(transit, ahead, earlier), mean[-1])
-    return Promise(mean, share, SAME_PERIOD + (DELAYED - SAME_PERIOD) * delayed_share(moves))
-
-
-def _share(part: Array, whole: Array) -> Array:
-    return np.clip(np.divide(part, whole, out=np.zeros_like(part), where=whole > 0), 0.0, 1.0)
-
-
-def _combined(rolling: Rolling, row: int, promise: Promise, counts: Array) -> Array:
-    """Univariate forecast and cascade of one series at every origin, (origins, horizon)."""
-    bucket = bucket_of_steps(rolling.mean.shape[2])
-    experts = np.stack([rolling.mean[row], np.minimum(promise.mean, rolling.caps[row][:, None])])
-    combined, _ = combine(
-        experts,
+        enough = observed[:, stage - 1 : stage + 1].min(axis=1) >= LEAST_OBSERVED
+        mean[:, stage, pending:] = np.where(enough[:, :, None], combined[:, pending:], alone[:, stage, pending:])
+        in_flight[:, stage] = np.where(enough[:, -1:], mean[:, stage, -1] * share, 0.0)
+        transitions.append(after)
+    calibrated = calibration.calibrate(
+        state.calibration,
+        mean.reshape(funnels * stages, *shape[2:]),
         counts,
-        rolling.origins,
-        bucket,
-        lengths_of(bucket),
-        prior=np.array([1 - promise.prior, promise.prior]),
+        origins=origins,
+        start_day=panel.start_day,
+        seen=state.seen,
+        scored=scored,
+    )
+    sums, scale = scoring.measured(calibrated.state.scoring)
+    cascaded = np.zeros((funnels, stages), dtype=np.bool_)
+    cascaded[:, 1:] = np.minimum(observed[:, :-1, -1], observed[:, 1:, -1]) >= LEAST_OBSERVED
+    made = SeriesForecasts(
+        mean=mean[:, :, -1].reshape(-1, horizon),
+        quantiles=calibrated.quantiles,
+        in_flight=in_flight.reshape(-1, horizon),
+        ceiling=rolling.caps[:, -1],
+        cascaded=cascaded.reshape(-1),
+        sums=sums,
+        scale=scale,
+        observed=observed[:, :, -1].reshape(-1),
+        recent=rolling.state.recent,
+    )
+    return made, PanelState(
+        state.seen + periods, rolling.state, calibrated.state, tuple(transitions), observed[:, :, -1]
+    )
+
+
+def _observed_at(before: Array, counts: Array, *, origins: Ints) -> Array:
+    """Periods with a count up to each origin, (funnels, stages, origins)."""
+    total = before[:, :, None] + np.cumsum(np.isfinite(counts), axis=2)
+    return np.asarray(np.concatenate([before[:, :, None], total], axis=2)[:, :, origins + 1])
+
+
+def _pass_on(
+    state: TransitionState,
+    panel: Panel,
+    stage: int,
+    *,
+    origins: Origins,
+    alone: Array,
+    inflow: Array,
+    caps: Array,
+    earlier: Array,
+) -> tuple[TransitionState, Array, Array]:
+    """Run one transition of all funnels, and combine what it promises with the univariate forecasts `alone`.
+
+    Returns the state after, the combined forecasts (funnels, origins.every, horizon), and the share of those at the
+    cutoff that comes from entities already in the funnel; `earlier` is that part of the last inflow.
+    """
+    funnels, horizon = len(panel.counts), inflow.shape[2]
+    pending, asked = len(origins.pending), origins.asked
+    made, share = np.zeros((funnels, len(asked), horizon)), np.zeros((funnels, horizon))
+    waits, done = [], np.zeros((funnels, len(asked), 2))
+    for row in range(funnels):
+        moves = panel.moves[row][stage - 1]
+        wait, made[row], held = _wait(
+            state.waits[row],
+            panel,
+            panel.counts[row, stage - 1 : stage + 1],
+            moves,
+            origins=asked,
+            inflow=inflow[row, pending:],
+            earlier=earlier[row],
+        )
+        waits.append(wait)
+        share[row] = np.clip(np.divide(held, made[row, -1], out=np.zeros(horizon), where=made[row, -1] > 0), 0, 1)
+        done[row] = state.done[row] + (0.0 if moves is None else conversions(moves, origins=asked))
+    promised = np.concatenate([state.promised, np.minimum(made, caps[:, :, None])], axis=1)
+    after, combined, _ = combination.advance(
+        state.combination,
+        np.stack([alone, promised]),
+        panel.counts[:, stage],
+        origins=origins,
+        combined=np.zeros((funnels, pending, horizon)),
+        prior=_prior(done, pending=pending, counted=panel.moves[0][stage - 1] is None),
         ridge=RIDGE,
         half_life=HALF_LIFE,
     )
-    return combined
+    waiting = origins.waiting(periods=panel.periods, horizon=horizon)
+    return TransitionState(tuple(waits), done[:, -1], after, promised[:, :-1][:, waiting]), combined, share
 
 
-def delayed_share(moves: Ints) -> float:
-    """Share of conversions later than the period of entry; 0 without any conversion."""
+def _wait(
+    state: conversion.ConversionState | lag.LagState,
+    panel: Panel,
+    pair: Array,
+    moves: Ints | None,
+    *,
+    origins: Ints,
+    inflow: Array,
+    earlier: Array,
+) -> tuple[conversion.ConversionState | lag.LagState, Array, Array]:
+    """One transition of one funnel: the state after, what it promises at every origin, and what of the last promise
+    comes from entities in the funnel.
+    """
+    ahead = panel.day_types[panel.periods :]
+    if isinstance(state, lag.LagState):
+        lagged, made = lag.advance(state, pair[0], pair[1], panel.day_types, origins=origins, inflow=inflow)
+        return lagged, made, lag.forecast(lagged, ahead, earlier)
+    assert moves is not None
+    waiting, made = conversion.advance(
+        state, moves, panel.day_types, observed=~np.isnan(pair[1]), origins=origins, inflow=inflow
+    )
+    return waiting, made, conversion.forecast(waiting, ahead, earlier)
+
+
+def _prior(done: Array, *, pending: int, counted: bool) -> Array:
+    """Weights without evidence at every origin, (funnels, origins, 2), by the conversions known there."""
+    late = np.divide(done[..., 1], done[..., 0], out=np.zeros(done.shape[:2]), where=done[..., 0] > 0)
+    weight = np.full(late.shape, DELAYED) if counted else SAME_PERIOD + (DELAYED - SAME_PERIOD) * late
+    weight = np.concatenate([np.repeat(weight[:, :1], pending, axis=1), weight], axis=1)
+    return np.stack([1 - weight, weight], axis=2)
+
+
+def conversions(moves: Ints, *, origins: Ints) -> Array:
+    """Conversions up to each origin, and those of them later than the period of entry, (origins, 2)."""
     done = moves[moves[:, 3] == CONVERTED]
-    same = (done[:, 1] == AGE) & (done[:, 2] == 0)
-    return float(done[~same, 4].sum() / max(done[:, 4].sum(), 1))
+    late = np.where((done[:, 1] == AGE) & (done[:, 2] == 0), 0, done[:, 4])
+    total = np.concatenate([np.zeros((1, 2)), np.cumsum(np.stack([done[:, 4], late], axis=1), axis=0)])
+    return np.asarray(total[np.searchsorted(done[:, 0], origins, side="right")])

@@ -9,6 +9,8 @@ The combination of forecasts (1969); Diebold and Pauly, The use of prior informa
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields, replace
+
 import numpy as np
 import numpy.typing as npt
 
@@ -42,41 +44,109 @@ def bucket_of_steps(horizon: int) -> Days:
     return np.array([next(b for b, (_, last) in enumerate(BUCKETS) if step <= last) for step in range(1, horizon + 1)])
 
 
-def rolling_origins(start_day: int, periods: int, *, most: int = 240) -> Days:
-    """Indices of the rolling origins before the cutoff, then the cutoff itself (periods - 1).
+@dataclass(frozen=True, slots=True, eq=False)
+class Origins:
+    """Rolling origins as indices of the new periods, the first of which is 0.
 
-    `start_day` numbers the first period absolutely, so that a longer history keeps its origins.
+    pending: before them, with targets among or after them. fresh: among them. cutoff: the last period known, which is
+    forecast from, but is a rolling origin only if it is among `fresh` too.
     """
-    index = np.arange(FIRST_ORIGIN, periods - 1)
-    chosen = index[(index + start_day) % ORIGIN_GAP == 0][-most:]
-    return np.append(chosen, periods - 1).astype(np.int64)
+
+    pending: Days
+    fresh: Days
+    cutoff: int
+
+    @property
+    def asked(self) -> Days:
+        """Where new forecasts are made."""
+        return np.append(self.fresh, self.cutoff).astype(np.int64)
+
+    @property
+    def every(self) -> Days:
+        """Where there are forecasts, made or being made."""
+        return np.concatenate([self.pending, self.asked]).astype(np.int64)
+
+    def waiting(self, *, periods: int, horizon: int) -> npt.NDArray[np.bool_]:
+        """Which of pending and fresh have targets after the new periods."""
+        return np.append(self.pending, self.fresh) + horizon >= periods
 
 
-def combine(
+def make_origins(start_day: int, *, periods: int, horizon: int, seen: int = 0) -> Origins:
+    """The rolling origins of `periods` new periods after `seen` earlier ones.
+
+    `start_day` numbers the first period of all absolutely, so that a longer history keeps its origins.
+    """
+    index = np.arange(max(FIRST_ORIGIN, seen - horizon), seen + periods)
+    chosen = index[(index + start_day) % ORIGIN_GAP == 0].astype(np.int64) - seen
+    return Origins(chosen[chosen < 0], chosen[chosen >= 0], periods - 1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CombinationState:
+    """Running sums of n series by bucket (b) and expert (e); a period multiplies the worth of newer ones instead of
+    fading all older, since only ratios matter.
+
+    absolute, cross, weights: (n, b, e). gram: (n, b, e, e), lower triangle. square, mass, seen: (n, b). running:
+    (n, 2), sum of counts and their mass. clock: (n, 2), worth of the last period, and rolling origins passed.
+    """
+
+    absolute: Array
+    cross: Array
+    weights: Array
+    gram: Array
+    square: Array
+    mass: Array
+    seen: Array
+    running: Array
+    clock: Array
+
+    def copy(self) -> CombinationState:
+        """Own arrays, so that an append leaves the original as it was."""
+        return replace(self, **{field.name: getattr(self, field.name).copy() for field in fields(self)})
+
+
+def make_state(series: int, *, experts: int, horizon: int) -> CombinationState:
+    """Return the state before the first period."""
+    flat = (series, len(np.unique(bucket_of_steps(horizon))))
+    return CombinationState(
+        absolute=np.zeros((*flat, experts)),
+        cross=np.zeros((*flat, experts)),
+        weights=np.full((*flat, experts), np.nan),
+        gram=np.zeros((*flat, experts, experts)),
+        square=np.zeros(flat),
+        mass=np.zeros(flat),
+        seen=np.zeros(flat),
+        running=np.zeros((series, 2)),
+        clock=np.tile([1.0, 0.0], (series, 1)),
+    )
+
+
+def advance(
+    state: CombinationState,
     forecasts: Array,
     counts: Array,
-    origins: Days,
-    bucket: Days,
-    lengths: Array,
     *,
+    origins: Origins,
+    combined: Array,
     prior: Array | None = None,
     ridge: float = RIDGE,
     half_life: float = HALF_LIFE,
-) -> tuple[Array, Array]:
-    """Combine the experts of one series at every origin, each with the weights known there.
+) -> tuple[CombinationState, Array, Array]:
+    """Run new counts through the sums and combine the experts at the new origins, each with the weights known there.
 
     Parameters
     ----------
+    state
+        Of the periods before; not changed.
     forecasts
-        (experts, origins, horizon).
+        (experts, n, origins.every, horizon).
     counts
-        (periods,), NaN where missing; the last one is the cutoff.
-    origins
-        As from `rolling_origins`.
-    bucket, lengths
-        Of `bucket_of_steps`, and the number of steps in each bucket.
+        (n, periods), the new ones, NaN where missing.
+    combined
+        (n, origins.pending, horizon), as returned when those were new.
     prior
-        (experts,), weights without evidence, summing to 1, towards which evidence is shrunk; None: equal ones.
+        (n, origins.every, experts), weights without evidence as they were at each origin, summing to 1, towards which
+        evidence is shrunk; None: equal ones.
     ridge
         Pull towards the starting weights, in units of their residual sum of squares.
     half_life
@@ -84,77 +154,125 @@ def combine(
 
     Returns
     -------
-    Combined forecasts (origins, horizon) and the weights at the cutoff (buckets, experts).
+    The new state, the combined forecasts (n, origins.every, horizon), and the weights at the cutoff
+    (n, buckets, experts).
     """
-    weights = np.zeros((len(lengths), len(forecasts)))
-    weights[:] = 1 / len(forecasts) if prior is None else prior
-    combined = np.zeros(forecasts.shape[1:])
-    _combine(np.ascontiguousarray(forecasts), counts, origins, bucket, lengths, ridge, half_life, weights, combined)
-    return combined, weights
+    state = state.copy()
+    experts, series, many, horizon = forecasts.shape
+    bucket = bucket_of_steps(horizon)
+    if prior is None:
+        prior = np.full((series, many, experts), 1 / experts)
+    together = np.zeros((series, many, horizon))
+    together[:, : combined.shape[1]] = combined
+    final = np.zeros_like(state.weights)
+    _advance(
+        state.absolute,
+        state.cross,
+        state.weights,
+        state.gram,
+        state.square,
+        state.mass,
+        state.seen,
+        state.running,
+        state.clock,
+        np.ascontiguousarray(forecasts),
+        np.ascontiguousarray(counts),
+        origins.every,
+        len(origins.pending),
+        bucket,
+        np.bincount(bucket).astype(np.float64),
+        np.ascontiguousarray(prior),
+        ridge,
+        2.0 ** (1.0 / half_life),
+        together,
+        final,
+    )
+    return state, together, final
 
 
 @kernel
-def _combine(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for the compiler
+def _advance(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for the compiler
+    absolute: Array,
+    cross: Array,
+    weights: Array,
+    gram: Array,
+    square: Array,
+    mass: Array,
+    seen: Array,
+    running: Array,
+    clock: Array,
     forecasts: Array,
     counts: Array,
     origins: Days,
+    pending: int,
     bucket: Days,
     lengths: Array,
+    prior: Array,
     ridge: float,
-    half_life: float,
-    weights: Array,
+    growth: float,
     combined: Array,
+    final: Array,
 ) -> None:
-    """Fill `combined` and update `weights`, which come as the prior."""
-    experts, many, horizon = forecasts.shape
-    buckets = lengths.size
-    together = np.ascontiguousarray(np.transpose(forecasts, (1, 2, 0)))
-    growth = 2.0 ** (1.0 / half_life)  # newer evidence grows instead of all older fading: only ratios matter
-    worth = 1.0
-    absolute = np.zeros((buckets, experts))
-    gram = np.zeros((buckets, experts, experts))
-    cross = np.zeros((buckets, experts))
-    square = np.zeros(buckets)
-    mass = np.zeros(buckets)
-    seen = np.zeros(buckets)
-    prior = weights[0].copy()
-    running, running_mass = 0.0, 0.0
-    oldest, at = 0, 0
-    for t in range(counts.size):
-        worth *= growth
-        y = counts[t]
-        if not np.isnan(y):
-            running += worth * y
-            running_mass += worth
-            while oldest < many and t - origins[oldest] > horizon:
-                oldest += 1
-            for o in range(oldest, many):
-                step = t - origins[o]
-                if step < 1:
-                    break
-                b = bucket[step - 1]
-                seen[b] += 1.0
-                _learn(
-                    together[o, step - 1],
-                    y,
-                    0.3 * running / running_mass,
-                    worth / lengths[b],
-                    absolute[b],
-                    gram[b],
-                    cross[b],
-                    square,
-                    mass,
-                    b,
-                )
-        while at < many and origins[at] == t:
-            if at % CHECKPOINT_GAP == 0 or at == many - 1:
-                _weigh(absolute, gram, cross, square, mass, seen / lengths, prior, ridge, weights)
-            for step in range(horizon):
-                value = 0.0
-                for e in range(experts):
-                    value += weights[bucket[step], e] * together[at, step, e]
-                combined[at, step] = value
-            at += 1
+    horizon, last = forecasts.shape[3], origins.size - 1
+    for i in range(counts.shape[0]):
+        together = np.ascontiguousarray(np.transpose(forecasts[:, i], (1, 2, 0)))
+        oldest, at = 0, pending
+        for t in range(counts.shape[1]):
+            clock[i, 0] *= growth
+            worth, y = clock[i, 0], counts[i, t]
+            if not np.isnan(y):
+                running[i, 0] += worth * y
+                running[i, 1] += worth
+                floor = 0.3 * running[i, 0] / running[i, 1]
+                while oldest < last and t - origins[oldest] > horizon:
+                    oldest += 1
+                for o in range(oldest, last):
+                    step = t - origins[o]
+                    if step < 1:
+                        break
+                    b = bucket[step - 1]
+                    seen[i, b] += 1.0
+                    share = worth / lengths[b]
+                    _learn(
+                        together[o, step - 1],
+                        y,
+                        floor,
+                        share,
+                        absolute[i, b],
+                        gram[i, b],
+                        cross[i, b],
+                        square[i],
+                        mass[i],
+                        b,
+                    )
+            while at < last and origins[at] == t:
+                if clock[i, 1] % CHECKPOINT_GAP == 0:
+                    _weigh(
+                        absolute[i],
+                        gram[i],
+                        cross[i],
+                        square[i],
+                        mass[i],
+                        seen[i] / lengths,
+                        prior[i, at],
+                        ridge,
+                        weights[i],
+                    )
+                clock[i, 1] += 1.0
+                _mix(together[at], weights[i], bucket, combined[i, at])
+                at += 1
+        _weigh(absolute[i], gram[i], cross[i], square[i], mass[i], seen[i] / lengths, prior[i, last], ridge, final[i])
+        _mix(together[last], final[i], bucket, combined[i, last])
+
+
+@kernel
+def _mix(together: Array, weights: Array, bucket: Days, out: Array) -> None:
+    """Weighted forecasts of one origin, in place."""
+    for step in range(out.size):
+        value = 0.0
+        for e in range(weights.shape[1]):
+            value += weights[bucket[step], e] * together[step, e]
+        out[step] = value
 
 
 @kernel

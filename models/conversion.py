@@ -156,29 +156,30 @@ def _advance(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for t
 ) -> None:
     decay = 0.5 ** (1.0 / HALF_LIFE)
     row, at = 0, 0
-    for t in range(observed.size):
-        first = row
-        while row < len(moves) and moves[row, 0] == t:
-            row += 1
-        _move_on(waiting)
-        _enter(waiting, entries, moves[first:row], decay)
-        if observed[t]:
-            converted *= decay
-            exited *= decay
-            at_risk *= decay
-            for clock in range(CLOCKS):
-                for cell in range(CELLS[clock]):
-                    at_risk[TABLE_OF_CLOCK[clock], types[t], BIN_OF_CELL[clock, cell]] += waiting[clock, cell]
-        for move in moves[first:row]:
-            clock, cell, kind, number = move[1], move[2], move[3], move[4]
-            if kind < CONVERTED:
-                continue
-            waiting[clock, cell] -= number
-            if kind == EXITED:
-                waiting[PARKED, 0] += number
+    for t in range(-1, observed.size):  # -1: from the state as it is
+        if t >= 0:
+            first = row
+            while row < len(moves) and moves[row, 0] == t:
+                row += 1
+            _move_on(waiting)
+            _enter(waiting, entries, moves[first:row], decay)
             if observed[t]:
-                events = converted if kind == CONVERTED else exited
-                events[TABLE_OF_CLOCK[clock], types[t], BIN_OF_CELL[clock, cell]] += number
+                converted *= decay
+                exited *= decay
+                at_risk *= decay
+                for clock in range(CLOCKS):
+                    for cell in range(CELLS[clock]):
+                        at_risk[TABLE_OF_CLOCK[clock], types[t], BIN_OF_CELL[clock, cell]] += waiting[clock, cell]
+            for move in moves[first:row]:
+                clock, cell, kind, number = move[1], move[2], move[3], move[4]
+                if kind < CONVERTED:
+                    continue
+                waiting[clock, cell] -= number
+                if kind == EXITED:
+                    waiting[PARKED, 0] += number
+                if observed[t]:
+                    events = converted if kind == CONVERTED else exited
+                    events[TABLE_OF_CLOCK[clock], types[t], BIN_OF_CELL[clock, cell]] += number
         while at < origins.size and origins[at] == t:
             _forecast(converted, exited, at_risk, waiting, entries, types[t + 1 :], inflow[at], out[at])
             at += 1

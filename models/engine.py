@@ -12,16 +12,16 @@ import numpy as np
 import numpy.typing as npt
 
 from models.baseline import weekday_mean
-from models.blocks import SCORED_CUTOFFS, Block, BlockResult, fit_block, make_blocks
+from models.blocks import Block, BlockResult, Wishes, fit_block, make_plan
 from models.calendar import Calendar
+from models.calibration import SeriesForecasts
 from models.coherence import coherent
 from models.forecast import Forecast
-from models.funnel import TOTAL
+from models.funnel import SEASON_LENGTH, TOTAL
 from models.history import History
 from models.levers import pack
-from models.metrics import seasonal_scale
-from models.skill import Evidence, Score, coverage_from_scores, reliable_until, scores_from_evidence
-from models.univariate import SeriesForecasts
+from models.repairs import Repair
+from models.skill import Score, coverage_from_scores, reliable_until, scores_from_sums
 
 Array = npt.NDArray[np.float64]
 Mapper = Callable[[Callable[[Any], Any], Sequence[Any]], list[Any]]
@@ -31,22 +31,28 @@ LEAST_FITTED = 14
 """With fewer periods the weekday mean answers."""
 UNIVARIATE, CASCADED = "univariate", "cascade+univariate"
 FALLBACK = "weekday_mean"
+FEW = 0.25
+"""Under this share of series to be fitted from the start, threads are quicker than moving states to processes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fitted:
     """All series of a funnel, forecast at one cutoff.
 
-    state: arrays with one row per series in the order of `History.series`, named expert.field. calendar_note: whose
-    holidays were found to be kept, when no country is known. responses: by segment, for `models.levers.unpack`; empty
-    unless asked for.
+    memory: what the next fit can start from, a payload a block. calendar_note: whose holidays were found to be kept,
+    when no country is known. responses: by segment, for `models.levers.unpack`; empty unless asked for. appended,
+    refitted: series continued from memory, and fitted from their first period on. anew: why nothing could be
+    continued, though there was a memory.
     """
 
     forecasts: tuple[Forecast, ...]
     scorecard: tuple[Score, ...]
-    state: dict[str, Array]
+    memory: tuple[bytes, ...]
     calendar_note: str | None = None
     responses: Mapping[str, Array] = field(default_factory=dict)
+    appended: int = 0
+    refitted: int = 0
+    anew: str | None = None
 
 
 def fit(
@@ -54,7 +60,8 @@ def fit(
     *,
     calendar: Calendar,
     horizon: int,
-    scored_cutoffs: int = SCORED_CUTOFFS,
+    scored: bool = True,
+    before: Sequence[bytes] = (),
     mapper: Mapper | None = None,
     responses: bool = False,
 ) -> Fitted:
@@ -66,30 +73,58 @@ def fit(
         From `models.cleaning.clean`.
     horizon
         Steps to forecast.
-    scored_cutoffs
-        At how many past cutoffs to forecast again for the scorecard; 0: none, and nothing is called reliable.
+    scored
+        Whether to score the forecasts of past origins; without, nothing is called reliable.
+    before
+        Memory of an earlier fit: series whose past is as it was then are continued from it. The result does not
+        depend on it.
     mapper
         Where blocks are computed; None: in threads of this process. The result does not depend on it.
     responses
         Whether scenarios will be asked for.
     """
-    blocks, note = make_blocks(
-        history, calendar=calendar, horizon=horizon, scored_cutoffs=scored_cutoffs, responses=responses
-    )
-    results = (mapper or in_threads)(fit_block, blocks)
+    wishes = Wishes(scored, responses)
+    plan = make_plan(history, calendar=calendar, horizon=horizon, wishes=wishes, before=before)
+    light = all(block.memory is not None and block.changed.mean() < FEW for block in plan.blocks)
+    results = (in_threads if light or mapper is None else mapper)(fit_block, plan.blocks)
+    stages = len(history.stages)
+    places = {
+        row * stages + stage: (result.now, funnel * stages + stage)
+        for block, result in zip(plan.blocks, results, strict=True)
+        for funnel, row in enumerate(block.rows)
+        for stage in range(stages)
+    }
+    repairs = _repairs_by_stage(history)
     forecasts: list[Forecast] = []
     scorecard: list[Score] = []
-    for block, result in zip(blocks, results, strict=True):
-        for row in range(len(block.counts)):
-            segment, stage = history.series[len(forecasts)]
-            evidence = _evidence(segment, stage, block, result, row)
-            scorecard.extend(scores_from_evidence(evidence))
-            forecasts.append(_forecast(history, evidence, block, result.now, row))
-    names = results[0].now.states
-    state = {name: np.concatenate([result.now.states[name] for result in results]) for name in names}
-    answers = [pack(each) for result in results if result.responses is not None for each in result.responses]
-    segments = dict.fromkeys(segment for segment, _ in history.series) if answers else ()
-    return Fitted(coherent(forecasts), tuple(scorecard), state, note, dict(zip(segments, answers, strict=True)))
+    for place, (segment, stage_name) in enumerate(history.series):
+        made, row = places[place]
+        scores = scores_from_sums(segment, stage_name, made.sums[row], scale=float(made.scale[row]))
+        scorecard.extend(scores)
+        forecasts.append(_forecast(history, (segment, stage_name), made, row, scores, repairs))
+    refitted = int(sum(block.changed.sum() for block in plan.blocks)) * stages
+    return Fitted(
+        coherent(forecasts),
+        tuple(scorecard),
+        tuple(result.memory for result in results),
+        plan.note,
+        _responses(history, plan.blocks, results),
+        len(forecasts) - refitted,
+        refitted,
+        plan.anew,
+    )
+
+
+def _responses(history: History, blocks: Sequence[Block], results: Sequence[BlockResult]) -> dict[str, Array]:
+    """Responses by segment, of funnels that have a transition."""
+    names = (TOTAL, *history.segments)
+    answers = {
+        row: pack(result.responses[funnel])
+        for block, result in zip(blocks, results, strict=True)
+        for funnel, row in enumerate(block.rows)
+        if result.responses is not None and result.responses.shape[1]
+    }
+    return {names[row]: answers[row] for row in sorted(answers)}
 
 
 def in_threads(function: Callable[[Any], Any], blocks: Sequence[Any]) -> list[Any]:
@@ -100,66 +135,58 @@ def in_threads(function: Callable[[Any], Any], blocks: Sequence[Any]) -> list[An
         return list(pool.map(function, blocks))
 
 
-def _evidence(segment: str, stage: str, block: Block, result: BlockResult, row: int) -> Evidence:
-    counts = block.counts[row]
-    padded = np.append(counts, np.full(block.horizon, np.nan))
-    actual = [padded[length : length + block.horizon] for length in block.cutoffs]
-    return Evidence(
-        segment=segment,
-        stage=stage,
-        mean=result.past_mean[:, row],
-        quantiles=result.past_quantiles[:, row],
-        naive=result.past_naive[:, row],
-        actual=np.array(actual).reshape(-1, block.horizon),
-        scale=seasonal_scale(counts, season_length=block.panel.season_length),
-    )
-
-
-def _forecast(history: History, evidence: Evidence, block: Block, fitted: SeriesForecasts, row: int) -> Forecast:
+def _forecast(
+    history: History,
+    series: tuple[str, str],
+    made: SeriesForecasts,
+    row: int,
+    scores: tuple[Score, ...],
+    repairs: dict[str, list[Repair]],
+) -> Forecast:
     """The forecast of one series; the weekday mean where the combination cannot answer, and why."""
-    reason = _why_not_fitted(block.counts[row], fitted, row)
-    mean, quantiles = fitted.mean[row], fitted.quantiles[row]
-    in_flight = fitted.in_flight[row].copy() if reason is None else None
+    segment, stage = series
+    reason = _why_not_fitted(made, row)
+    mean, quantiles = made.mean[row], made.quantiles[row]
+    in_flight = made.in_flight[row].copy() if reason is None else None
     if reason is not None:
-        means, spread = weekday_mean(
-            block.counts[row : row + 1], horizon=block.horizon, season_length=block.panel.season_length
-        )
+        season_length = SEASON_LENGTH[history.frequency]
+        means, spread = weekday_mean(made.recent[row : row + 1], horizon=len(mean), season_length=season_length)
         mean, quantiles = means[0], spread[0]
     return Forecast(
-        segment=evidence.segment,
-        stage=evidence.stage,
+        segment=segment,
+        stage=stage,
         cutoff=history.cutoff,
-        model=FALLBACK if reason else CASCADED if fitted.cascaded[row] else UNIVARIATE,
+        model=FALLBACK if reason else CASCADED if made.cascaded[row] else UNIVARIATE,
         mean=mean.copy(),
         quantiles=quantiles.copy(),
         in_flight=in_flight,
         new=None if in_flight is None else mean - in_flight,
-        reliable_until=0 if reason is not None else reliable_until(evidence),
+        reliable_until=0 if reason is not None else reliable_until(made.sums[row], horizon=len(mean)),
         frequency=history.frequency,
-        ceiling=float(fitted.ceiling[row]),
-        coverage=coverage_from_scores(scores_from_evidence(evidence)),
-        repairs=_repairs(history, evidence.segment, evidence.stage),
+        ceiling=float(made.ceiling[row]),
+        coverage=coverage_from_scores(scores),
+        repairs=tuple(
+            f"{repair.start} to {repair.end}: {repair.text}"
+            for repair in repairs.get(stage, [])
+            if segment == TOTAL or repair.segment in (TOTAL, segment)
+        ),
         fallback_reason=reason,
     )
 
 
-def _repairs(history: History, segment: str, stage: str) -> tuple[str, ...]:
-    """What was repaired in this series, in the total of its stage, or everywhere."""
-    return tuple(
-        f"{repair.start} to {repair.end}: {repair.text}"
-        for repair in history.repairs
-        if repair.stage in ("", stage) and (segment == TOTAL or repair.segment in (TOTAL, segment))
-    )
+def _repairs_by_stage(history: History) -> dict[str, list[Repair]]:
+    """Repairs of each stage and of all stages, in their order."""
+    return {stage: [repair for repair in history.repairs if repair.stage in ("", stage)] for stage in history.stages}
 
 
-def _why_not_fitted(counts: Array, fitted: SeriesForecasts, row: int) -> str | None:
-    observed = int(np.isfinite(counts).sum())
+def _why_not_fitted(made: SeriesForecasts, row: int) -> str | None:
+    observed = int(made.observed[row])
     if observed == 0:
         return "nothing was observed for this series"
     if observed < LEAST_FITTED:
         return f"only {observed} periods were observed; the combination needs {LEAST_FITTED}"
-    if not (np.isfinite(fitted.mean[row]).all() and np.isfinite(fitted.quantiles[row]).all()):
+    if not (np.isfinite(made.mean[row]).all() and np.isfinite(made.quantiles[row]).all()):
         return "the combination gave values that are not finite"
-    if (fitted.mean[row] > fitted.ceiling[row]).any():
+    if (made.mean[row] > made.ceiling[row]).any():
         return "the combination exceeded the explosion guard"
     return None

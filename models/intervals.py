@@ -11,11 +11,13 @@ counts is not inflated by their steps.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, fields, replace
 from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
 
+from models.combination import Origins, bucket_of_steps
 from models.forecast import QUANTILES
 from models.kernel import kernel
 
@@ -41,82 +43,223 @@ SCALE_SHRINK = 20.0
 """Origins' worth of a scale of 1 that is mixed in."""
 FINITE_SAMPLE = 0.3
 """Outer probabilities rise by this share of 1 / (independent windows), in the spirit of conformal prediction."""
-BINS, TOP = 400, 8.0
-"""Histogram of normal scores: bins on either side of 0, and the largest score told apart."""
+FIRST_EDGE, RATIO, BINS = 0.6, 1.05, 46
+"""Histograms of the size of normal scores: the first bin ends at FIRST_EDGE, each later one RATIO times further out.
+The scales are clipped to what lies between, and nothing is kept of a score but its bin."""
 SCORES = np.array([NormalDist().inv_cdf(q) for q in QUANTILES])
 CENTRAL, OUTER = float(SCORES[-2]), float(SCORES[-1])
 
 
-@kernel
-def learn_spread(combined: Array, counts: Array, origins: Days, bucket: Days, lengths: Array) -> Array:
-    """Learn the spread of one series around its rolling-origin forecasts.
+@dataclass(frozen=True, slots=True, eq=False)
+class IntervalState:
+    """Running sums of n series by bucket (b); newer errors grow in worth instead of all older fading.
+
+    sums: (n, b, 7), behind phi and psi. basis: (n, b, 2), phi and psi as of the last origin, by which arriving actuals
+    are scored. seen, large: (n, b), origins, and those with a mean that scales learn from. recent, below, above:
+    (n, b, BINS), histograms of the size of the scores: discounted, and of all time on either side of 0. clock: (n, 2),
+    worth of the last period, and periods.
+    """
+
+    sums: Array
+    basis: Array
+    seen: Array
+    large: Array
+    recent: Array
+    below: Array
+    above: Array
+    clock: Array
+
+    def copy(self) -> IntervalState:
+        """Own arrays, so that an append leaves the original as it was."""
+        return replace(self, **{field.name: getattr(self, field.name).copy() for field in fields(self)})
+
+
+def make_state(series: int, *, horizon: int) -> IntervalState:
+    """Return the state before the first period."""
+    flat = (series, len(np.unique(bucket_of_steps(horizon))))
+    return IntervalState(
+        sums=np.zeros((*flat, 7)),
+        basis=np.tile([PHI, PSI], (*flat, 1)),
+        seen=np.zeros(flat),
+        large=np.zeros(flat),
+        recent=np.zeros((*flat, BINS)),
+        below=np.zeros((*flat, BINS)),
+        above=np.zeros((*flat, BINS)),
+        clock=np.tile([1.0, 0.0], (series, 1)),
+    )
+
+
+def advance(
+    state: IntervalState, mean: Array, counts: Array, *, origins: Origins, wanted: npt.NDArray[np.bool_]
+) -> tuple[IntervalState, Array]:
+    """Run new counts through the sums and tell the spread at the cutoff, and at the new origins that are wanted.
 
     Parameters
     ----------
-    combined
-        (origins, horizon), each made with what was known at its origin.
-    counts, origins, bucket, lengths
-        As in `combination.combine`.
+    state
+        Of the periods before; not changed.
+    mean
+        (n, origins.every, horizon), each made with what was known at its origin.
+    counts
+        (n, periods), the new ones, NaN where missing.
+    wanted
+        (origins.every,), where the spread is asked for.
 
     Returns
     -------
-    (buckets, 5): phi, psi, central scale, lower and upper outer scale.
+    The new state and the spread, (n, origins.every, buckets, 5): phi, psi, central scale, lower and upper outer
+    scale; zeros where it was not asked for.
     """
-    buckets = lengths.size
-    spread = np.empty((buckets, 5))
-    sums, seen, large = _moments(combined, counts, origins, bucket, lengths)
-    for b in range(buckets):
-        spread[b] = np.array(UNKNOWN)
-        if seen[b] >= MINIMUM_ORIGINS:
-            pooled = sums[b].copy()
-            for n in (b - 1, b + 1):
-                if 0 <= n < buckets:
-                    pooled += NEIGHBOUR * sums[n]
-            spread[b, 0], spread[b, 1] = _solve(pooled, seen[b])
-    recent, ever = _histograms(combined, counts, origins, bucket, lengths, spread)
-    first = 1
-    for b in range(buckets):
-        if seen[b] >= MINIMUM_ORIGINS and large[b] > 0:
-            near, far = recent[b].copy(), ever[b].copy()
-            for n in (b - 1, b + 1):
-                if 0 <= n < buckets:
-                    near += NEIGHBOUR * recent[n]
-                    far += NEIGHBOUR * ever[n]
-            windows = max(8.0, counts.size / (6.0 + first))
-            spread[b, 2:] = _scales(near, far, windows, large[b] / (large[b] + SCALE_SHRINK))
-        first += int(lengths[b])
-    return spread
+    state = state.copy()
+    bucket = bucket_of_steps(mean.shape[2])
+    spread = np.zeros((*mean.shape[:2], state.seen.shape[1], 5))
+    _advance(
+        state.sums,
+        state.basis,
+        state.seen,
+        state.large,
+        state.recent,
+        state.below,
+        state.above,
+        state.clock,
+        np.ascontiguousarray(mean),
+        np.ascontiguousarray(counts),
+        origins.every,
+        len(origins.pending),
+        bucket,
+        np.bincount(bucket).astype(np.float64),
+        wanted,
+        spread,
+    )
+    return state, spread
 
 
 @kernel
-def _moments(combined: Array, counts: Array, origins: Days, bucket: Days, lengths: Array) -> tuple[Array, Array, Array]:
-    """Discounted sums behind phi and psi, the origins of each bucket, and those with a mean that scales learn from."""
-    faded = 0.5 ** (np.arange(counts.size - 1, -1, -1) / HALF_LIFE)
-    sums = np.zeros((lengths.size, 7))
-    seen = np.zeros(lengths.size)
-    large = np.zeros(lengths.size)
-    for o in range(origins.size):
-        for step in range(1, min(combined.shape[1], counts.size - 1 - origins[o]) + 1):
-            t = origins[o] + step
-            if np.isnan(counts[t]):
-                continue
-            b = bucket[step - 1]
-            mean = max(combined[o, step - 1], 1e-6)
-            weight = faded[t] / lengths[b]
-            squared = min((counts[t] - mean) ** 2, OUTLIER * (mean + 0.1 * mean * mean))
-            rough = mean + PSI * mean * mean
-            per = weight * mean / (rough * rough)
-            sums[b, 0] += weight
-            sums[b, 1] += weight * mean
-            sums[b, 2] += per * mean
-            sums[b, 3] += per * mean * mean
-            sums[b, 4] += per * mean * mean * mean
-            sums[b, 5] += per * squared
-            sums[b, 6] += per * mean * squared
-            seen[b] += 1.0 / lengths[b]
-            if mean >= SMALL_MEAN:
-                large[b] += 1.0 / lengths[b]
-    return sums, seen, large
+def _advance(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one pass over time, in one place for the compiler
+    sums: Array,
+    basis: Array,
+    seen: Array,
+    large: Array,
+    recent: Array,
+    below: Array,
+    above: Array,
+    clock: Array,
+    mean: Array,
+    counts: Array,
+    origins: Days,
+    pending: int,
+    bucket: Days,
+    lengths: Array,
+    wanted: npt.NDArray[np.bool_],
+    spread: Array,
+) -> None:
+    growth, last, horizon = 2.0 ** (1.0 / HALF_LIFE), origins.size - 1, mean.shape[2]
+    for i in range(counts.shape[0]):
+        oldest, at = 0, pending
+        for t in range(counts.shape[1]):
+            clock[i, 0] *= growth
+            clock[i, 1] += 1.0
+            while oldest < last and t - origins[oldest] > horizon:
+                oldest += 1
+            for o in range(oldest, last):
+                step = t - origins[o]
+                if step < 1 or np.isnan(counts[i, t]):
+                    break
+                b = bucket[step - 1]
+                worth, share = clock[i, 0] / lengths[b], 1.0 / lengths[b]
+                expected = max(mean[i, o, step - 1], 1e-6)
+                if expected >= SMALL_MEAN:
+                    size = _score(expected, counts[i, t], basis[i, b])
+                    cell = _bin(abs(size))
+                    recent[i, b, cell] += worth
+                    if size < 0:
+                        below[i, b, cell] += share
+                    else:
+                        above[i, b, cell] += share
+                    large[i, b] += share
+                _learn(sums[i, b], expected, counts[i, t], worth)
+                seen[i, b] += share
+            while at < last and origins[at] == t:
+                for b in range(lengths.size):
+                    if seen[i, b] > 0:
+                        basis[i, b, 0], basis[i, b, 1] = _solve(_pooled(sums[i], b), seen[i, b])
+                if wanted[at]:
+                    _tell(
+                        sums[i], seen[i], large[i], recent[i], below[i], above[i], clock[i, 1], lengths, spread[i, at]
+                    )
+                at += 1
+        if wanted[last]:
+            _tell(sums[i], seen[i], large[i], recent[i], below[i], above[i], clock[i, 1], lengths, spread[i, last])
+
+
+@kernel
+def _tell(  # noqa: PLR0913, PLR0917 - the sums, spread out for the compiler
+    sums: Array,
+    seen: Array,
+    large: Array,
+    recent: Array,
+    below: Array,
+    above: Array,
+    periods: float,
+    lengths: Array,
+    spread: Array,
+) -> None:
+    """Spread by bucket from the sums, in place."""
+    first = 1
+    for b in range(lengths.size):
+        spread[b] = np.array(UNKNOWN)
+        if seen[b] >= MINIMUM_ORIGINS:
+            spread[b, 0], spread[b, 1] = _solve(_pooled(sums, b), seen[b])
+            if large[b] > 0:
+                windows = max(8.0, periods / (6.0 + first))
+                spread[b, 2:] = _scales(
+                    _pooled(recent, b),
+                    _pooled(below, b),
+                    _pooled(above, b),
+                    windows,
+                    large[b] / (large[b] + SCALE_SHRINK),
+                )
+        first += int(lengths[b])
+
+
+@kernel
+def _pooled(sums: Array, b: int) -> Array:
+    """Sums of a bucket, with some of its neighbours'."""
+    pooled = sums[b].copy()
+    for n in (b - 1, b + 1):
+        if 0 <= n < len(sums):
+            pooled += NEIGHBOUR * sums[n]
+    return np.asarray(pooled)
+
+
+@kernel
+def _learn(sums: Array, mean: float, count: float, weight: float) -> None:
+    """Add one arrived target to the sums behind phi and psi."""
+    squared = min((count - mean) ** 2, OUTLIER * (mean + 0.1 * mean * mean))
+    rough = mean + PSI * mean * mean
+    per = weight * mean / (rough * rough)
+    sums[0] += weight
+    sums[1] += weight * mean
+    sums[2] += per * mean
+    sums[3] += per * mean * mean
+    sums[4] += per * mean * mean * mean
+    sums[5] += per * squared
+    sums[6] += per * mean * squared
+
+
+@kernel
+def _score(mean: float, count: float, basis: Array) -> float:
+    """Normal score of an actual."""
+    shape = mean / (basis[0] + basis[1] * mean)
+    return float(3 * np.sqrt(shape) * (np.cbrt(count / mean) - 1 + 1 / (9 * shape)))
+
+
+@kernel
+def _bin(size: float) -> int:
+    """Bin of a score's size: 0 below FIRST_EDGE, then each RATIO times as far up as the one before."""
+    if size < FIRST_EDGE:
+        return 0
+    return min(1 + int(math.log(size / FIRST_EDGE) / math.log(RATIO)), BINS - 1)
 
 
 @kernel
@@ -140,73 +283,39 @@ def _solve(sums: Array, origins: float) -> tuple[float, float]:
 
 
 @kernel
-def _histograms(
-    combined: Array, counts: Array, origins: Days, bucket: Days, lengths: Array, spread: Array
-) -> tuple[Array, Array]:
-    """Histograms of the actuals' normal scores per bucket, (buckets, 2 BINS): recent, and of all time."""
-    faded = 0.5 ** (np.arange(counts.size - 1, -1, -1) / HALF_LIFE)
-    recent = np.zeros((lengths.size, 2 * BINS))
-    ever = np.zeros((lengths.size, 2 * BINS))
-    for o in range(origins.size):
-        for step in range(1, min(combined.shape[1], counts.size - 1 - origins[o]) + 1):
-            t = origins[o] + step
-            mean = combined[o, step - 1]
-            if np.isnan(counts[t]) or mean < SMALL_MEAN:
-                continue
-            b = bucket[step - 1]
-            shape = mean / (spread[b, 0] + spread[b, 1] * mean)
-            score = 3 * np.sqrt(shape) * (np.cbrt(counts[t] / mean) - 1 + 1 / (9 * shape))
-            cell = int(min(max((score + TOP) / TOP * BINS, 0.0), 2.0 * BINS - 1))
-            recent[b, cell] += faded[t] / lengths[b]
-            ever[b, cell] += 1.0 / lengths[b]
-    return recent, ever
-
-
-@kernel
-def _scales(recent: Array, ever: Array, windows: float, trust: float) -> Array:
+def _scales(recent: Array, below: Array, above: Array, windows: float, trust: float) -> Array:
     """Central, lower and upper outer scale: measured over nominal scores, shrunk to 1, the outer ones to each other."""
     raised = min(0.95 * (1 + FINITE_SAMPLE / windows), 0.999)
     tail = min(0.975 * (1 + FINITE_SAMPLE / 2 / windows), 0.999)
-    central = 1 + trust * (_quantile(_folded(recent), 0.8) / CENTRAL - 1)
-    outer = 1 + trust * (_quantile(_folded(ever), raised) / OUTER - 1)
+    central = 1 + trust * (_quantile(recent, 0.8) / CENTRAL - 1)
+    outer = 1 + trust * (_quantile(below + above, raised) / OUTER - 1)
     outer = min(max(outer, 0.5), 2.0)
-    lower = outer + trust * (
-        _quantile(ever[BINS - 1 :: -1], 1 - (1 - tail) / max(_share(ever, True), 1e-9)) / OUTER - outer
-    )
-    upper = outer + trust * (_quantile(ever[BINS:], 1 - (1 - tail) / max(_share(ever, False), 1e-9)) / OUTER - outer)
+    total = below.sum() + above.sum()
+    lower = outer + trust * (_quantile(below, 1 - (1 - tail) / max(below.sum() / total, 1e-9)) / OUTER - outer)
+    upper = outer + trust * (_quantile(above, 1 - (1 - tail) / max(above.sum() / total, 1e-9)) / OUTER - outer)
     central = min(max(central, 0.5), 2.0)
     return np.array([central, max(min(lower, 2.5), 0.6), max(min(upper, 2.5), 0.6)])
 
 
 @kernel
-def _folded(histogram: Array) -> Array:
-    return histogram[BINS:] + histogram[BINS - 1 :: -1]
-
-
-@kernel
-def _share(histogram: Array, below: bool) -> float:
-    part = histogram[:BINS].sum()
-    return float((part if below else histogram[BINS:].sum()) / histogram.sum())
-
-
-@kernel
 def _quantile(histogram: Array, probability: float) -> float:
-    """Quantile of a histogram that starts at score 0; 0 when the probability is not positive."""
+    """Quantile of a histogram of sizes, linear within its bins; 0 when the probability is not positive."""
     wanted = probability * histogram.sum()
-    total = 0.0
+    total, low, high = 0.0, 0.0, FIRST_EDGE
     for cell in range(histogram.size):
         if total + histogram[cell] >= wanted and histogram[cell] > 0:
-            return float((cell + max(wanted - total, 0.0) / histogram[cell]) * TOP / BINS)
+            return float(low + max(wanted - total, 0.0) / histogram[cell] * (high - low))
         total += histogram[cell]
-    return TOP
+        low, high = high, high * RATIO
+    return float(low)
 
 
 @kernel
 def count_quantiles(mean: Array, bucket: Days, spread: Array, scores: Array) -> Array:
     """Quantiles of one series, (horizon, len(scores)), >= 0 and ascending, around `mean` (horizon,).
 
-    `spread` is from `learn_spread`; `scores` are the normal scores of the probabilities, the first and last
-    of them the outer pair.
+    `spread` is of one series, (buckets, 5), see `advance`; `scores` are the normal scores of the probabilities, the
+    first and last of them the outer pair.
     """
     out = np.zeros((mean.size, scores.size))
     for h in range(mean.size):

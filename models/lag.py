@@ -152,29 +152,32 @@ def _advance(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for t
 ) -> None:
     decay, level_decay = 0.5 ** (1.0 / HALF_LIFE), 0.5 ** (1.0 / LEVEL_HALF_LIFE)
     at = 0
-    for t in range(before.size):
-        _push(smooth, window, before[t])
-        features = _features(smooth)
-        if not np.isnan(after[t]):
-            total *= decay
-            days *= decay
-            size *= level_decay
-            size[0] += after[t]
-            size[1] += 1.0
-            total[types[t]] += after[t] / (size[0] / size[1] + 0.5)  # a share, so that a wave does not tilt the factors
-            days[types[t]] += 1.0
-            factor = _factors(total, days)[types[t]]
-            weight = min(factor, 1.0) / (size[0] / size[1] + 0.5)
-            gram *= decay
-            cross *= decay
-            expected *= level_decay
-            actual *= level_decay
-            for i in range(features.size):
-                cross[i] += weight * features[i] * after[t] / factor
-                expected[i] += factor * features[i]
-                for j in range(features.size):
-                    gram[i, j] += weight * features[i] * features[j]
-            actual[0] += after[t]
+    for t in range(-1, before.size):  # -1: from the state as it is
+        if t >= 0:
+            _push(smooth, window, before[t])
+            features = _features(smooth)
+            if not np.isnan(after[t]):
+                total *= decay
+                days *= decay
+                size *= level_decay
+                size[0] += after[t]
+                size[1] += 1.0
+                total[types[t]] += after[t] / (
+                    size[0] / size[1] + 0.5
+                )  # a share, so that a wave does not tilt the factors
+                days[types[t]] += 1.0
+                factor = _factors(total, days)[types[t]]
+                weight = min(factor, 1.0) / (size[0] / size[1] + 0.5)
+                gram *= decay
+                cross *= decay
+                expected *= level_decay
+                actual *= level_decay
+                for i in range(features.size):
+                    cross[i] += weight * features[i] * after[t] / factor
+                    expected[i] += factor * features[i]
+                    for j in range(features.size):
+                        gram[i, j] += weight * features[i] * features[j]
+                actual[0] += after[t]
         while at < origins.size and origins[at] == t:
             weights = _scaled_weights(gram, cross, expected, actual)
             _forecast(smooth, window, weights, _factors(total, days), types[t + 1 :], inflow[at], out[at])

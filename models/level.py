@@ -30,7 +30,8 @@ SETTLED = 28
 class LevelState:
     """Discounted sums per series (n), level (m) and day type (k = season_length + 1).
 
-    total, days: (n, m, k), sums of counts and of days. profile_total, profile_days: (n, k).
+    total, days: (n, m, k), sums of counts and of days. profile_total, profile_days: (n, k), and profile, the factors
+    as of the last observation.
     dispersion, seen: (n,), running variance over mean, and number of observations.
     """
 
@@ -38,6 +39,7 @@ class LevelState:
     days: Array
     profile_total: Array
     profile_days: Array
+    profile: Array
     dispersion: Array
     seen: Array
 
@@ -54,6 +56,7 @@ def make_state(series: int, *, season_length: int) -> LevelState:
         days=np.zeros((series, len(HALF_LIVES), kinds)),
         profile_total=np.zeros((series, kinds)),
         profile_days=np.zeros((series, kinds)),
+        profile=np.ones((series, kinds)),
         dispersion=np.zeros(series),
         seen=np.zeros(series),
     )
@@ -75,6 +78,7 @@ def advance(
         state.days,
         state.profile_total,
         state.profile_days,
+        state.profile,
         state.dispersion,
         state.seen,
         np.ascontiguousarray(counts),
@@ -87,11 +91,12 @@ def advance(
 
 
 @kernel
-def _advance(  # noqa: C901, PLR0913, PLR0917 - one pass over time, in one place for the compiler
+def _advance(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one pass over time, in one place for the compiler
     total: Array,
     days: Array,
     profile_total: Array,
     profile_days: Array,
+    profiles: Array,
     dispersion: Array,
     seen: Array,
     y: Array,
@@ -103,30 +108,30 @@ def _advance(  # noqa: C901, PLR0913, PLR0917 - one pass over time, in one place
     profile_decay = 0.5 ** (1.0 / PROFILE_HALF_LIFE)
     kinds = profile_days.shape[1]
     for i in range(y.shape[0]):
-        profile = np.ones(kinds)
-        _profile(profile_total[i], profile_days[i], profile)
+        profile = profiles[i]
         at = 0
-        for t in range(y.shape[1]):
-            for m in range(decays.size):
-                for k in range(kinds):
-                    total[i, m, k] *= decays[m]
-                    days[i, m, k] *= decays[m]
-            for k in range(kinds):
-                profile_total[i, k] *= profile_decay
-                profile_days[i, k] *= profile_decay
-            if not np.isnan(y[i, t]):
-                kind = types[t]
-                count = y[i, t]
-                if seen[i] >= kinds - 1:
-                    mean = _level(total[i, 0], days[i, 0], profile) * profile[kind]
-                    count = _clip(count, mean, dispersion, i, seen[i], kinds)
+        for t in range(-1, y.shape[1]):  # -1: from the state as it is
+            if t >= 0:
                 for m in range(decays.size):
-                    total[i, m, kind] += count
-                    days[i, m, kind] += 1
-                profile_total[i, kind] += count
-                profile_days[i, kind] += 1
-                seen[i] += 1
-                _profile(profile_total[i], profile_days[i], profile)
+                    for k in range(kinds):
+                        total[i, m, k] *= decays[m]
+                        days[i, m, k] *= decays[m]
+                for k in range(kinds):
+                    profile_total[i, k] *= profile_decay
+                    profile_days[i, k] *= profile_decay
+                if not np.isnan(y[i, t]):
+                    kind = types[t]
+                    count = y[i, t]
+                    if seen[i] >= kinds - 1:
+                        mean = _level(total[i, 0], days[i, 0], profile) * profile[kind]
+                        count = _clip(count, mean, dispersion, i, seen[i], kinds)
+                    for m in range(decays.size):
+                        total[i, m, kind] += count
+                        days[i, m, kind] += 1
+                    profile_total[i, kind] += count
+                    profile_days[i, kind] += 1
+                    seen[i] += 1
+                    _profile(profile_total[i], profile_days[i], profile)
             while at < origins.size and origins[at] == t:
                 if seen[i] > 0:
                     for m in range(decays.size):

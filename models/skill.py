@@ -16,6 +16,9 @@ Array = npt.NDArray[np.float64]
 MEDIAN = QUANTILES.index(0.5)
 RELIABILITY: tuple[tuple[int, int], ...] = ((1, 7), (8, 14), (15, 28), (29, 56))
 """First and last steps over which reliability is judged: a single step has too few cutoffs to tell skill from luck."""
+MEASURES: tuple[str, ...] = ("n", "actual", "loss", "naive", "absolute", "error", "covered80", "covered95")
+"""Sums over the actuals of a bucket: their number and total, `metrics.quantile_loss` of the forecast and of seasonal
+naive, absolute error of the median, error of the mean, and how many the intervals held."""
 LEVEL_COLUMNS: dict[int, tuple[int, int]] = {80: (1, -2), 95: (0, -1)}
 """Columns of QUANTILES that bound a level."""
 
@@ -62,54 +65,81 @@ class Evidence:
 
 def scores_from_evidence(evidence: Evidence) -> tuple[Score, ...]:
     """One score per bucket that has an actual."""
+    return scores_from_sums(evidence.segment, evidence.stage, sums_from_evidence(evidence), scale=evidence.scale)
+
+
+def sums_from_evidence(evidence: Evidence) -> Array:
+    """Sums by bucket, (buckets within the horizon, len(MEASURES))."""
     horizon = evidence.actual.shape[1]
-    return tuple(
-        _score(evidence, first=first, last=min(last, horizon))
-        for first, last in BUCKETS
-        if first <= horizon and np.isfinite(evidence.actual[:, first - 1 : last]).any()
-    )
+    blocks = [slice(first - 1, min(last, horizon)) for first, last in BUCKETS if first <= horizon]
+    return np.array([_sums(evidence, steps) for steps in blocks])
 
 
-def _score(evidence: Evidence, *, first: int, last: int) -> Score:
-    steps = slice(first - 1, last)
+def _sums(evidence: Evidence, steps: slice) -> list[float]:
     known = np.isfinite(evidence.actual[:, steps])
     actual = evidence.actual[:, steps][known]
     quantiles = evidence.quantiles[:, steps][known]
-    median = quantiles[:, MEDIAN]
-    ours, naive = metrics.wql(actual, quantiles), metrics.wql(actual, evidence.naive[:, steps][known])
-    covered = {
-        level: metrics.coverage(actual, quantiles[:, low], quantiles[:, high])
-        for level, (low, high) in LEVEL_COLUMNS.items()
-    }
-    return Score(
-        segment=evidence.segment,
-        stage=evidence.stage,
-        steps=str(first) if first == last else f"{first}-{last}",
-        first=first,
-        last=last,
-        n=len(actual),
-        wql=ours,
-        wmape=metrics.wmape(actual, median),
-        mase=metrics.mase(actual, median, scale=evidence.scale),
-        bias=metrics.bias(actual, evidence.mean[:, steps][known]),
-        skill=1 - ours / naive if naive > 0 else np.nan,
-        coverage80=covered[80],
-        coverage95=covered[95],
-    )
+    inside = [
+        ((actual >= quantiles[:, low]) & (actual <= quantiles[:, high])).sum() for low, high in LEVEL_COLUMNS.values()
+    ]
+    return [
+        len(actual),
+        actual.sum(),
+        metrics.quantile_loss(actual, quantiles).sum(),
+        metrics.quantile_loss(actual, evidence.naive[:, steps][known]).sum(),
+        np.abs(quantiles[:, MEDIAN] - actual).sum(),
+        (evidence.mean[:, steps][known] - actual).sum(),
+        *inside,
+    ]
 
 
-def reliable_until(evidence: Evidence) -> int:
-    """Last step of the unbroken run of RELIABILITY blocks, from step 1 on, with positive skill; 0: nowhere shown."""
+def scores_from_sums(segment: str, stage: str, sums: Array, *, scale: float) -> tuple[Score, ...]:
+    """One score per bucket that has an actual; `sums` is (buckets within the horizon, len(MEASURES)).
+
+    `scale`: mean absolute seasonal-naive error within the history.
+    """
+    scores = []
+    for (first, last), row in zip(BUCKETS, sums.tolist(), strict=False):
+        n, actual, ours, naive, absolute, signed, covered80, covered95 = row
+        if n == 0:
+            continue
+        scores.append(
+            Score(
+                segment=segment,
+                stage=stage,
+                steps=str(first) if first == last else f"{first}-{last}",
+                first=first,
+                last=last,
+                n=int(n),
+                wql=_ratio(ours, actual),
+                wmape=_ratio(absolute, actual),
+                mase=_ratio(absolute / n, scale),
+                bias=_ratio(signed, actual),
+                skill=1 - ours / naive if naive > 0 and actual > 0 else np.nan,
+                coverage80=covered80 / n,
+                coverage95=covered95 / n,
+            )
+        )
+    return tuple(scores)
+
+
+def reliable_until(sums: Array, *, horizon: int) -> int:
+    """Last step of the unbroken run of RELIABILITY blocks, from step 1 on, with positive skill; 0: nowhere shown.
+
+    `sums` is (buckets within the horizon, len(MEASURES)).
+    """
     until = 0
     for first, last in RELIABILITY:
-        steps = slice(first - 1, min(last, evidence.actual.shape[1]))
-        known = np.isfinite(evidence.actual[:, steps])
-        actual = evidence.actual[:, steps][known]
-        ours = metrics.wql(actual, evidence.quantiles[:, steps][known])
-        if not ours < metrics.wql(actual, evidence.naive[:, steps][known]):
+        rows = [place for place, (low, high) in enumerate(BUCKETS[: len(sums)]) if first <= low and high <= last]
+        _, actual, ours, naive, *_ = sums[rows].sum(axis=0)
+        if not (actual > 0 and ours < naive):
             break
-        until = steps.stop
+        until = min(last, horizon)
     return int(until)
+
+
+def _ratio(numerator: float, denominator: float) -> float:
+    return numerator / denominator if denominator > 0 else np.nan
 
 
 def coverage_from_scores(scores: tuple[Score, ...]) -> dict[int, Coverage]:

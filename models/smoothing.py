@@ -173,28 +173,29 @@ def _advance(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for t
     parameters = _by_parameter(grid)
     for i in range(z.shape[0]):
         at = 0
-        for t in range(z.shape[1]):
-            kind = types[t] if length > 1 else 0
-            taught = not np.isnan(z[i, t]) and kind < length
-            due = ahead[i, 0].copy()
-            ahead[i, :-1] = ahead[i, 1:]
-            if seen[i] < length:
+        for t in range(-1, z.shape[1]):  # -1: from the state as it is
+            if t >= 0:
+                kind = types[t] if length > 1 else 0
+                taught = not np.isnan(z[i, t]) and kind < length
+                due = ahead[i, 0].copy()
+                ahead[i, :-1] = ahead[i, 1:]
+                if seen[i] < length:
+                    if taught:
+                        _open(level[i], season[i], count[i], opening[i], kind, z[i, t], seen[i])
+                elif taught:
+                    error = z[i, t] - season[i, kind]
+                    _lose(loss[i], level[i], trend[i], parameters, due, error)
+                    _bound(error, level[i], trend[i], variance[i], parameters, seen[i] - length, seen[i] > SETTLED)
+                    opening_gain = 1.0 / (seen[i] + 1.0) if seen[i] < SETTLED else 0.0
+                    season_gain = 1.0 / (count[i, kind] + 1.0) if length > 1 else -1.0
+                    _learn(error, level[i], trend[i], season[i, kind], parameters, opening_gain, season_gain)
+                else:
+                    _pass(level[i], trend[i], parameters)
+                for p in range(grid.shape[0]):
+                    ahead[i, -1, p] = level[i, p] + trend[i, p] * parameters[4, p]
                 if taught:
-                    _open(level[i], season[i], count[i], opening[i], kind, z[i, t], seen[i])
-            elif taught:
-                error = z[i, t] - season[i, kind]
-                _lose(loss[i], level[i], trend[i], parameters, due, error)
-                _bound(error, level[i], trend[i], variance[i], parameters, seen[i] - length, seen[i] > SETTLED)
-                opening_gain = 1.0 / (seen[i] + 1.0) if seen[i] < SETTLED else 0.0
-                season_gain = 1.0 / (count[i, kind] + 1.0) if length > 1 else -1.0
-                _learn(error, level[i], trend[i], season[i, kind], parameters, opening_gain, season_gain)
-            else:
-                _pass(level[i], trend[i], parameters)
-            for p in range(grid.shape[0]):
-                ahead[i, -1, p] = level[i, p] + trend[i, p] * parameters[4, p]
-            if taught:
-                count[i, kind] += 1
-                seen[i] += 1
+                    count[i, kind] += 1
+                    seen[i] += 1
             while at < origins.size and origins[at] == t:
                 if seen[i] >= length:
                     _forecast(level[i], trend[i], season[i], loss[i], grid, types, t, caps[i, at], out[i, at])

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from models import level, smoothing
-from models.combination import bucket_of_steps, combine, rolling_origins
-from models.intervals import SCORES, count_quantiles, learn_spread
+from models import combination, level, smoothing
+from models.combination import Origins
 from models.kernel import kernel
 
 Array = npt.NDArray[np.float64]
@@ -27,120 +26,98 @@ RECENT = 120
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Rolling:
-    """Combined forecasts of a block of n series at all rolling origins, each by what was known there.
+class UnivariateState:
+    """What the past of n series leaves behind: the experts' states, their combination and what is waited for.
 
-    mean: (n, origins, horizon). origins: indices of periods, the cutoff last. weights: (n, buckets, len(EXPERTS)),
-    at the cutoff. caps: (n, origins), the explosion guard in counts. states: the experts' states after the cutoff,
-    arrays with n rows each, named expert.field.
+    recent: (n, RECENT), the last counts, NaN where missing. experts: (n, len(EXPERTS), pending, horizon), forecasts
+    whose targets have not all arrived; mean: (n, pending, horizon), their combination.
     """
 
+    level: level.LevelState
+    logs: smoothing.SmoothingState
+    roots: smoothing.SmoothingState
+    combination: combination.CombinationState
+    recent: Array
+    experts: Array
     mean: Array
-    origins: Days
-    weights: Array
-    caps: Array
-    states: dict[str, Array]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SeriesForecasts:
-    """Forecasts of a block of n series: mean (n, horizon), quantiles (n, horizon, len(QUANTILES)).
+class Rolling:
+    """Combined forecasts of n series at all rolling origins, each by what was known there.
 
-    in_flight: (n, horizon), the part of the mean from entities in the funnel at the cutoff. ceiling: (n,), the
-    explosion guard in counts. cascaded: (n,), whether the funnel before the stage was used. states: see `Rolling`.
+    mean: (n, origins.every, horizon). weights: (n, buckets, len(EXPERTS)), at the cutoff. caps: (n, origins.asked),
+    the explosion guard in counts. experts: (len(EXPERTS), n, horizon), what each says at the cutoff. state: after the
+    last period.
     """
 
     mean: Array
-    quantiles: Array
-    in_flight: Array
-    ceiling: Array
-    cascaded: npt.NDArray[np.bool_]
-    states: dict[str, Array]
+    origins: Origins
+    weights: Array
+    caps: Array
+    experts: Array
+    state: UnivariateState
 
 
-def forecast_series(
-    counts: Array, day_types: Days, *, start_day: int, horizon: int, season_length: int
-) -> SeriesForecasts:
-    """Fit and forecast every row of `counts` by itself; arguments as in `roll`."""
-    rolling = roll(counts, day_types, start_day=start_day, horizon=horizon, season_length=season_length)
-    mean = rolling.mean[:, -1]
-    return SeriesForecasts(
-        mean=mean,
-        quantiles=quantiles_of(rolling.mean, counts, origins=rolling.origins),
-        in_flight=np.zeros_like(mean),
-        ceiling=rolling.caps[:, -1],
-        cascaded=np.zeros(len(counts), dtype=np.bool_),
-        states=rolling.states,
+def make_state(series: int, *, horizon: int, season_length: int) -> UnivariateState:
+    """Return the state before the first period."""
+    return UnivariateState(
+        level=level.make_state(series, season_length=season_length),
+        logs=smoothing.make_state(series, season_length=season_length),
+        roots=smoothing.make_state(series, season_length=season_length),
+        combination=combination.make_state(series, experts=len(EXPERTS), horizon=horizon),
+        recent=np.full((series, RECENT), np.nan),
+        experts=np.zeros((series, len(EXPERTS), 0, horizon)),
+        mean=np.zeros((series, 0, horizon)),
     )
 
 
-def roll(counts: Array, day_types: Days, *, start_day: int, horizon: int, season_length: int) -> Rolling:
+def roll(state: UnivariateState, counts: Array, day_types: Days, *, origins: Origins) -> Rolling:
     """Run and combine the experts of every row of `counts`, at all rolling origins.
 
     Parameters
     ----------
+    state
+        Of the periods before; not changed.
     counts
-        (n, periods), >= 0, NaN where missing; the last period is the cutoff.
+        (n, periods), the new ones, >= 0, NaN where missing; the last period is the cutoff.
     day_types
-        (periods + horizon,), see `smoothing.advance`.
-    start_day
-        Absolute number of the first period.
+        (periods + horizon,), from the first new period on, see `smoothing.advance`.
     """
-    n = len(counts)
-    origins = rolling_origins(start_day, counts.shape[1])
-    caps = GROWTH * (recent_maximum(counts, origins) + 1)
-    forecasts, states = run_experts(
-        counts, day_types, origins=origins, horizon=horizon, season_length=season_length, caps=caps
+    horizon = state.mean.shape[2]
+    recent = np.concatenate([state.recent, counts], axis=1)
+    caps = GROWTH * (recent_maximum(recent, origins.asked + RECENT) + 1)
+    made, states = run_experts(state, counts, day_types, origins=origins.asked, horizon=horizon, caps=caps)
+    experts = np.concatenate([state.experts.transpose(1, 0, 2, 3), made], axis=2)
+    combined, mean, weights = combination.advance(
+        state.combination, experts, counts, origins=origins, combined=state.mean
     )
-    bucket = bucket_of_steps(horizon)
-    lengths = lengths_of(bucket)
-    mean = np.zeros((n, len(origins), horizon))
-    weights = np.zeros((n, len(lengths), len(EXPERTS)))
-    for i in range(n):
-        mean[i], weights[i] = combine(forecasts[:, i], counts[i], origins, bucket, lengths)
-    return Rolling(mean, origins, weights, caps, states)
-
-
-def quantiles_of(mean: Array, counts: Array, *, origins: Days) -> Array:
-    """Quantiles at the cutoff, (n, horizon, len(QUANTILES)), from the errors of `mean` (n, origins, horizon)."""
-    bucket = bucket_of_steps(mean.shape[2])
-    lengths = lengths_of(bucket)
-    quantiles = np.zeros((len(mean), mean.shape[2], len(SCORES)))
-    for i in range(len(mean)):
-        spread = learn_spread(mean[i], counts[i], origins, bucket, lengths)
-        quantiles[i] = count_quantiles(mean[i, -1], bucket, spread, SCORES)
-    return quantiles
-
-
-def lengths_of(bucket: Days) -> Array:
-    """Steps in each bucket, as floats, (buckets,)."""
-    return np.bincount(bucket).astype(np.float64)
+    waiting = origins.waiting(periods=counts.shape[1], horizon=horizon)
+    after = UnivariateState(
+        *states,
+        combination=combined,
+        recent=recent[:, -RECENT:],
+        experts=experts[:, :, :-1][:, :, waiting].transpose(1, 0, 2, 3),
+        mean=mean[:, :-1][:, waiting],
+    )
+    return Rolling(mean, origins, weights, caps, experts[:, :, -1], after)
 
 
 def run_experts(
-    counts: Array, day_types: Days, *, origins: Days, horizon: int, season_length: int, caps: Array
-) -> tuple[Array, dict[str, Array]]:
+    state: UnivariateState, counts: Array, day_types: Days, *, origins: Days, horizon: int, caps: Array
+) -> tuple[Array, tuple[level.LevelState, smoothing.SmoothingState, smoothing.SmoothingState]]:
     """Forecasts of every expert at every origin, (experts, n, origins, horizon), >= 0, and the states after.
 
     Where an expert cannot speak yet (less than a season seen), the short level speaks for it.
     """
-    n = len(counts)
-    level_state, levels = level.advance(
-        level.make_state(n, season_length=season_length), counts, day_types, origins=origins, horizon=horizon
-    )
-    fresh = smoothing.make_state(n, season_length=season_length)
+    level_state, levels = level.advance(state.level, counts, day_types, origins=origins, horizon=horizon)
     log_state, logs = smoothing.advance(
-        fresh, np.log1p(counts), day_types, origins=origins, horizon=horizon, caps=np.log1p(caps)
+        state.logs, np.log1p(counts), day_types, origins=origins, horizon=horizon, caps=np.log1p(caps)
     )
     root_state, roots = smoothing.advance(
-        fresh, np.sqrt(counts), day_types, origins=origins, horizon=horizon, caps=np.sqrt(caps)
+        state.roots, np.sqrt(counts), day_types, origins=origins, horizon=horizon, caps=np.sqrt(caps)
     )
-    states = {
-        f"{name}.{field}": getattr(state, field)
-        for name, state in (("level", level_state), ("smoothing_log", log_state), ("smoothing_sqrt", root_state))
-        for field in state.__dataclass_fields__
-    }
-    return _collect(levels, logs, roots, caps), states
+    return _collect(levels, logs, roots, caps), (level_state, log_state, root_state)
 
 
 @kernel
@@ -163,8 +140,7 @@ def _collect(levels: Array, logs: Array, roots: Array, caps: Array) -> Array:
     return out
 
 
-def recent_maximum(counts: Array, origins: Days) -> Array:
-    """Largest count of the last RECENT periods up to each origin, (n, origins); 0 where nothing was seen."""
-    padded = np.pad(np.nan_to_num(counts), ((0, 0), (RECENT - 1, 0)))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, RECENT, axis=1)
-    return np.asarray(windows[:, origins].max(axis=2))
+def recent_maximum(counts: Array, ends: Days) -> Array:
+    """Largest of the RECENT counts up to each end (an index, >= RECENT - 1), (n, ends); 0 where nothing was seen."""
+    windows = np.lib.stride_tricks.sliding_window_view(np.nan_to_num(counts), RECENT, axis=1)
+    return np.asarray(windows[:, ends - RECENT + 1].max(axis=2))

@@ -29,4 +29,4 @@ def small_history() -> History:
 
 
 if __name__ == "__main__":
-    fit(small_history(), calendar=Calendar(country="NL"), horizon=28, scored_cutoffs=1)
+    fit(small_history(), calendar=Calendar(country="NL"), horizon=28)

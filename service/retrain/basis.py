@@ -13,7 +13,7 @@ from models.records import Counts, Events
 from service.store.funnels import FunnelRecord, get_funnel
 from service.store.observations import read_counts, read_events
 from service.store.uploads import changed_since, fresh_until, watermark
-from service.store.versions import Draft, Version, get_version
+from service.store.versions import Draft, Version, get_version, read_memory
 
 if TYPE_CHECKING:
     from models.calendar import Calendar
@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Basis:
-    """What a retrain starts from, read in one snapshot; `events` is None when there is nothing new to read for."""
+    """What a retrain starts from, read in one snapshot; `events` is None when there is nothing new to read for.
+
+    memory: what the last fit left, see `models.memory`.
+    """
 
     record: FunnelRecord
     active: Version | None
@@ -34,6 +37,7 @@ class Basis:
     calendar: Calendar
     events: Events | None
     counts: Counts | None
+    memory: tuple[bytes, ...] = ()
 
 
 def read_basis(connection: Connection, name: str) -> Basis:
@@ -57,6 +61,7 @@ def read_basis(connection: Connection, name: str) -> Basis:
         calendar=calendar,
         events=events,
         counts=counts,
+        memory=() if unread else read_memory(connection, record.id),
     )
 
 
@@ -103,6 +108,7 @@ def make_draft(basis: Basis, history: History, fitted: Fitted, repairs: Sequence
             if forecast.fallback_reason is not None
         ],
         "holidays": fitted.calendar_note or basis.calendar.version,
+        "fitted_anew": fitted.anew,
         "first_day": history.start,
         "cutoff": history.cutoff,
         "events": 0 if basis.events is None else len(basis.events),

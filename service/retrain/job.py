@@ -157,7 +157,14 @@ class Job:
 
         with make_mapper(workers, processes=processes, progress=report) as mapper:
             horizon = basis.record.funnel.horizon_limit
-            return engine.fit(history, calendar=basis.calendar, horizon=horizon, mapper=mapper, responses=True)
+            return engine.fit(
+                history,
+                calendar=basis.calendar,
+                horizon=horizon,
+                before=basis.memory,
+                mapper=mapper,
+                responses=True,
+            )
 
     def _publish(self, basis: Basis, draft: Draft, fitted: Fitted) -> RunResult:
         """Version, forecasts, states, what is served and the end of the run: all in one transaction, or none."""
@@ -165,6 +172,8 @@ class Job:
             "series": len(fitted.forecasts),
             "fallbacks": sum(forecast.fallback_reason is not None for forecast in fitted.forecasts),
             "changed_rows": basis.changed,
+            "appended": fitted.appended,
+            "refitted": fitted.refitted,
         }
         with self._database.write() as connection:
             lock_funnel(connection, basis.record.id)
@@ -180,7 +189,7 @@ class Job:
             basis.record.id,
             draft,
             made=fitted.forecasts,
-            state=fitted.state,
+            memory=fitted.memory,
             responses=fitted.responses,
             now=self._now(),
         )

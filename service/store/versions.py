@@ -28,6 +28,8 @@ BATCH = 1000
 """Rows written by one statement."""
 RESPONSE = "response/"
 """How the name of a state begins that holds the responses of a segment's transitions."""
+MEMORY = "memory/"
+"""How the name of a state begins that the next retrain starts from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +86,13 @@ def publish_version(
     draft: Draft,
     *,
     made: Iterable[Forecast],
-    state: Mapping[str, Any],
+    memory: Sequence[bytes] = (),
     responses: Mapping[str, Any] | None = None,
     now: datetime,
 ) -> Version:
-    """Store a version with its forecasts and states, and serve it: in the caller's transaction, so all or nothing.
+    """Store a version with its forecasts, and serve it: in the caller's transaction, so all or nothing.
 
+    `memory`: what the next retrain starts from, see `models.memory`; that of earlier versions is dropped.
     `responses` by segment, see `models.levers.pack`.
     """
     lock_funnel(connection, funnel_id)
@@ -115,10 +118,22 @@ def publish_version(
     )
     while batch := list(islice(rows, BATCH)):
         connection.execute(sa.insert(forecasts), batch)
-    answers = {RESPONSE + segment: values for segment, values in (responses or {}).items()}
-    for name, values in {**state, **answers}.items():
-        payload = bytes_from_arrays({name: values})
-        connection.execute(sa.insert(states).values(version_id=version.id, name=name, payload=payload))
+    earlier = sa.select(versions.c.id).where(versions.c.funnel_id == funnel_id)
+    connection.execute(sa.delete(states).where(states.c.version_id.in_(earlier), states.c.name.startswith(MEMORY)))
+    for number, payload in enumerate(memory):
+        connection.execute(
+            sa.insert(states).values(version_id=version.id, name=f"{MEMORY}{number:06}", payload=payload)
+        )
+    answers = (
+        {
+            "version_id": version.id,
+            "name": RESPONSE + segment,
+            "payload": bytes_from_arrays({RESPONSE + segment: values}),
+        }
+        for segment, values in (responses or {}).items()
+    )
+    while batch := list(islice(answers, BATCH)):
+        connection.execute(sa.insert(states), batch)
     set_active_version(connection, funnel_id, version.id)
     return version
 
@@ -173,14 +188,12 @@ def read_forecasts(connection: Connection, version_id: int) -> dict[tuple[str, s
     return {(forecast.segment, forecast.stage): forecast for forecast in made}
 
 
-def read_states(connection: Connection, version_id: int) -> dict[str, Any]:
-    """All state arrays of a version but its responses, by name; DamagedPayloadError as for forecasts."""
-    own = states.c.version_id == version_id, ~states.c.name.startswith(RESPONSE)
-    query = sa.select(states.c.payload).where(*own)
-    arrays: dict[str, Any] = {}
-    for (payload,) in connection.execute(query):
-        arrays |= arrays_from_bytes(payload)
-    return arrays
+def read_memory(connection: Connection, funnel_id: int) -> tuple[bytes, ...]:
+    """What the last version published left for the next retrain, block by block; nothing before the first."""
+    query = sa.select(states.c.payload).join(versions, versions.c.id == states.c.version_id)
+    query = query.where(versions.c.funnel_id == funnel_id, states.c.name.startswith(MEMORY))
+    query = query.order_by(states.c.version_id, states.c.name)
+    return tuple(payload for (payload,) in connection.execute(query))
 
 
 def read_responses(connection: Connection, version_id: int, segments: Iterable[str]) -> dict[str, Any]:

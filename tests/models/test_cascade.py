@@ -54,7 +54,7 @@ def history_of(simulation: Simulation, *, days: int) -> History:
 
 def fitted(simulation: Simulation, *, days: int, horizon: int = 28) -> Fitted:
     calendar = make_calendar(simulation.spec.funnel())
-    return fit(history_of(simulation, days=days), calendar=calendar, horizon=horizon, scored_cutoffs=0)
+    return fit(history_of(simulation, days=days), calendar=calendar, horizon=horizon, scored=False)
 
 
 def by_series(result: Fitted) -> dict[tuple[str, str], Forecast]:
@@ -97,7 +97,7 @@ def test_rows_after_the_cutoff_change_not_one_byte(steady):
     versions = []
     for rows in (events, events.take(events.ts < end)):
         history = clean(make_history(funnel, events=rows, cutoff=cutoff, start=START), calendar=calendar)[0]
-        versions.append(fit(history, calendar=calendar, horizon=28, scored_cutoffs=0))
+        versions.append(fit(history, calendar=calendar, horizon=28, scored=False))
     for one, other in zip(versions[0].forecasts, versions[1].forecasts, strict=True):
         for field in ("mean", "quantiles", "in_flight", "new"):
             assert getattr(one, field).tobytes() == getattr(other, field).tobytes()
@@ -125,7 +125,7 @@ def fitted_alone(simulation: Simulation, *, days: int) -> Fitted:
     """The last stage as a funnel of its own, known by its counts only."""
     history = history_of(simulation, days=days)
     won = History(START, "day", (), ("won",), history.counts[:, 2:].sum(axis=0, keepdims=True))
-    return fit(won, calendar=make_calendar(simulation.spec.funnel()), horizon=28, scored_cutoffs=0)
+    return fit(won, calendar=make_calendar(simulation.spec.funnel()), horizon=28, scored=False)
 
 
 def test_a_rise_at_the_top_does_not_show_below_before_the_delay_allows(shocked):
@@ -150,7 +150,7 @@ def test_counted_stages_cascade_into_stages_known_by_events(steady):
     )
     rest = events.take(events.stage != "leads")
     history = make_history(funnel, events=rest, counts=counts, cutoff=START + timedelta(days=299), start=START)
-    result = fit(history, calendar=make_calendar(funnel), horizon=28, scored_cutoffs=0)
+    result = fit(history, calendar=make_calendar(funnel), horizon=28, scored=False)
     forecasts = by_series(result)
     truth = outlook(steady, cutoff=START + timedelta(days=299), horizon=28).mean.sum(axis=0)
     assert history.counted == ("leads",)

@@ -42,7 +42,7 @@ def fitted(made: FunnelSpec) -> Fitted:
     raw = make_history(funnel, events=events, cutoff=START + timedelta(days=DAYS - 1), start=START)
     calendar = make_calendar(funnel)
     history = clean(raw, calendar=calendar)[0]
-    return fit(history, calendar=calendar, horizon=HORIZON, scored_cutoffs=0, responses=True)
+    return fit(history, calendar=calendar, horizon=HORIZON, scored=False, responses=True)
 
 
 def inputs(result: Fitted):
@@ -160,7 +160,7 @@ def test_counts_alone_answer_too():
     visits = 200 + 80 * np.sin(np.arange(400) / 9) + generator.normal(0, 5, 400)
     leads = 0.5 * np.concatenate([np.full(5, 200.0), visits[:-5]])
     past = History(START, "day", (), ("visits", "leads"), np.stack([visits, leads])[None])
-    result = fit(past, calendar=make_calendar(spec().funnel()), horizon=28, scored_cutoffs=0, responses=True)
+    result = fit(past, calendar=make_calendar(spec().funnel()), horizon=28, scored=False, responses=True)
     means = {"total": np.array([each.mean for each in result.forecasts])}
     responses = {"total": unpack(result.responses["total"], horizon=28)}
     change = changes(means, responses, [Lever("inflow", "visits", add=100.0)], stages=("visits", "leads"))["total"]

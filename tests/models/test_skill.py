@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from models.forecast import QUANTILES
-from models.skill import Evidence, coverage_from_scores, reliable_until, scores_from_evidence
+from models.skill import Evidence, coverage_from_scores, reliable_until, scores_from_evidence, sums_from_evidence
 
 COLUMNS = len(QUANTILES)
 
@@ -37,17 +37,21 @@ def test_skill_is_the_share_of_the_naive_loss_that_is_saved():
     assert sum(score.n for score in scores) == 4 * 28
 
 
+def relied_on(evidence: Evidence) -> int:
+    return reliable_until(sums_from_evidence(evidence), horizon=evidence.actual.shape[1])
+
+
 def test_a_forecast_is_relied_on_up_to_the_last_block_before_it_loses_to_naive():
-    assert reliable_until(evidence(ours=1.0, naive=2.0)) == 28
-    assert reliable_until(evidence(ours=1.0, naive=2.0, horizon=10)) == 10
-    assert reliable_until(evidence(ours=1.0, naive=2.0, late=3.0)) == 7
-    assert reliable_until(evidence(ours=3.0, naive=2.0, late=0.0)) == 0
+    assert relied_on(evidence(ours=1.0, naive=2.0)) == 28
+    assert relied_on(evidence(ours=1.0, naive=2.0, horizon=10)) == 10
+    assert relied_on(evidence(ours=1.0, naive=2.0, late=3.0)) == 7
+    assert relied_on(evidence(ours=3.0, naive=2.0, late=0.0)) == 0
 
 
 def test_without_actuals_nothing_is_called_reliable():
     unknown = evidence(ours=0.0, naive=1.0)
     unknown.actual[:] = np.nan
-    assert reliable_until(unknown) == 0
+    assert relied_on(unknown) == 0
 
 
 def test_actuals_that_have_not_come_are_not_counted():

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from models.combination import BUCKETS, bucket_of_steps, combine, rolling_origins
+from models.calibration import forecast_series
+from models.combination import BUCKETS, Origins, advance, bucket_of_steps, make_origins, make_state
 from models.forecast import QUANTILES
-from models.univariate import forecast_series
 
 HORIZON = 28
 
@@ -49,8 +49,7 @@ def test_a_series_is_forecast_alike_whatever_stands_beside_it():
     together = forecast(counts)
     alone = [forecast(counts[i : i + 1]) for i in range(6)]
     assert_array_equal(together.quantiles, np.concatenate([result.quantiles for result in alone]))
-    for name, state in together.states.items():
-        assert_array_equal(state, np.concatenate([result.states[name] for result in alone]))
+    assert_array_equal(together.sums, np.concatenate([result.sums for result in alone]))
 
 
 @pytest.mark.parametrize("mean", [2.0, 12.0, 150.0, 4000.0])
@@ -106,22 +105,32 @@ def test_a_gap_of_sixty_days_is_bridged():
     assert_allclose(forecast(counts).mean, 30, rtol=0.25)
 
 
+def combine(forecasts, counts, origins: Origins):
+    """Combine the experts (experts, origins, horizon) of one series: forecasts at every origin, weights at the last."""
+    state = make_state(1, experts=len(forecasts), horizon=HORIZON)
+    nothing = np.zeros((1, 0, HORIZON))
+    _, combined, weights = advance(state, forecasts[:, None], counts[None], origins=origins, combined=nothing)
+    return combined[0], weights[0]
+
+
 def test_rolling_origins_stay_where_they_are_as_history_grows():
-    assert set(rolling_origins(100, 120)[:-1]) <= set(rolling_origins(100, 150))
-    assert rolling_origins(100, 120)[-1] == 119
-    shifted = rolling_origins(110, 140) + 10
-    assert set(shifted[:-1]) <= set(rolling_origins(100, 150))
+    short, long = (make_origins(100, periods=periods, horizon=HORIZON) for periods in (120, 150))
+    assert set(short.fresh) <= set(long.fresh)
+    assert (short.cutoff, short.asked[-1], len(short.pending)) == (119, 119, 0)
+    shifted = make_origins(110, periods=140, horizon=HORIZON).fresh + 10
+    assert set(shifted) <= set(long.fresh)
+    later = make_origins(100, periods=30, horizon=HORIZON, seen=120)
+    assert set(later.every + 120) <= {*long.fresh, 149}
+    assert later.pending.min() >= -HORIZON
 
 
 def test_the_better_expert_gets_the_weight():
     generator = np.random.default_rng(6)
     counts = generator.poisson(40, 200).astype(float)
-    origins = rolling_origins(0, 200)
-    bucket = bucket_of_steps(HORIZON)
-    lengths = np.bincount(bucket).astype(float)
-    good = np.full((len(origins), HORIZON), 40.0)
-    bad = np.full((len(origins), HORIZON), 80.0)
-    combined, weights = combine(np.stack([good, bad]), counts, origins, bucket, lengths)
+    origins = make_origins(0, periods=200, horizon=HORIZON)
+    good = np.full((len(origins.every), HORIZON), 40.0)
+    bad = np.full((len(origins.every), HORIZON), 80.0)
+    combined, weights = combine(np.stack([good, bad]), counts, origins)
     assert (weights[:, 0] > 0.9).all()
     assert_allclose(weights.sum(axis=1), 1.0)
     assert_allclose(combined[-1], 40.0, rtol=0.1)
@@ -130,27 +139,23 @@ def test_the_better_expert_gets_the_weight():
 def test_two_experts_that_err_on_either_side_are_balanced():
     generator = np.random.default_rng(7)
     counts = generator.poisson(50, 300).astype(float)
-    origins = rolling_origins(0, 300)
-    bucket = bucket_of_steps(HORIZON)
-    lengths = np.bincount(bucket).astype(float)
-    low = np.full((len(origins), HORIZON), 40.0)
-    high = np.full((len(origins), HORIZON), 60.0)
-    combined, _ = combine(np.stack([low, high]), counts, origins, bucket, lengths)
+    origins = make_origins(0, periods=300, horizon=HORIZON)
+    low = np.full((len(origins.every), HORIZON), 40.0)
+    high = np.full((len(origins.every), HORIZON), 60.0)
+    combined, _ = combine(np.stack([low, high]), counts, origins)
     assert_allclose(combined[-1], 50.0, rtol=0.05)
 
 
 def test_an_origin_is_combined_by_weights_known_there():
     generator = np.random.default_rng(8)
     counts = generator.poisson(40, 200).astype(float)
-    origins = rolling_origins(0, 200)
-    bucket = bucket_of_steps(HORIZON)
-    lengths = np.bincount(bucket).astype(float)
-    forecasts = generator.uniform(20, 60, (3, len(origins), HORIZON))
-    before, _ = combine(forecasts, counts, origins, bucket, lengths)
+    origins = make_origins(0, periods=200, horizon=HORIZON)
+    forecasts = generator.uniform(20, 60, (3, len(origins.every), HORIZON))
+    before, _ = combine(forecasts, counts, origins)
     changed = counts.copy()
     changed[120:] = 500.0
-    after, _ = combine(forecasts, changed, origins, bucket, lengths)
-    early = origins <= 119
+    after, _ = combine(forecasts, changed, origins)
+    early = origins.every <= 119
     assert_array_equal(before[early], after[early])
     assert not np.array_equal(before[-1], after[-1])
 

@@ -26,7 +26,7 @@ from service.store.funnels import declare_funnel, get_funnel
 from service.store.observations import merge_counts
 from service.store.runs import fail_silent_runs, finish_run, get_run, list_runs, queue_run
 from service.store.uploads import begin_upload, finish_upload
-from service.store.versions import activate_version, list_versions, read_forecasts, read_states
+from service.store.versions import activate_version, list_versions, read_forecasts, read_memory
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DAY = 86_400_000_000
@@ -71,12 +71,13 @@ def test_a_first_retrain_publishes_every_series_with_scorecard_states_and_a_run(
     assert list(dict.fromkeys(told)) == ["read", "clean", "fit", "publish"]
     with database.read() as connection:
         run = get_run(connection, result.run_id)
-        made, states = read_forecasts(connection, result.version.id), read_states(connection, result.version.id)
+        made, memory = read_forecasts(connection, result.version.id), read_memory(connection, run.funnel_id)
     assert [phase.name for phase in run.phases] == ["read", "clean", "fit", "publish"]
     assert (run.status, run.version_id, run.counts["series"]) == ("succeeded", result.version.id, 6)
     assert {segment for segment, _ in made} == {"total", "east", "west"}
     assert {forecast.horizon for forecast in made.values()} == {14}
-    assert all(len(values) == 6 for values in states.values())
+    assert len(memory) == 1
+    assert (run.counts["appended"], run.counts["refitted"]) == (0, 6)
     assert {score["stage"] for score in result.version.scorecard} == {"lead", "won"}
     assert result.version.cutoff == (NOW - timedelta(days=1)).date()
 

@@ -34,7 +34,7 @@ def publish(database: Database, *, level: float, name: str = "sales", now: datet
     draft = Draft(FUNNEL, date(2026, 2, 28), 1, 3, "m", "no holidays", "a test", [], {})
     with database.write() as connection:
         funnel_id = declare_funnel(connection, name, FUNNEL, now=NOW).id
-        return publish_version(connection, funnel_id, draft, made=made, state={}, now=now)
+        return publish_version(connection, funnel_id, draft, made=made, now=now)
 
 
 def level_of(serving: Serving, name: str = "sales") -> float:

@@ -20,7 +20,7 @@ from service.store.idempotency import Answer, claim_key, forget_keys, release_ke
 from service.store.runs import Phase, fail_silent_runs, finish_run, get_run, list_runs, queue_run, report_run, start_run
 from service.store.tables import forecasts
 from service.store.uploads import begin_upload, changed_since, finish_upload, fresh_until, watermark
-from service.store.versions import Draft, Version, list_versions, publish_version, read_forecasts, read_states
+from service.store.versions import Draft, Version, list_versions, publish_version, read_forecasts, read_memory
 from service.store.versions import version_as_of as as_of
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -49,7 +49,9 @@ def publish(database: Database, funnel_id: int, *, level: float, now: datetime =
     )
     with database.write() as connection:
         made = [forecast(stage, level) for stage in FUNNEL.stages]
-        return publish_version(connection, funnel_id, draft, made=made, state={"level": np.arange(3.0)}, now=now)
+        return publish_version(
+            connection, funnel_id, draft, made=made, memory=[f"block of level {level:g}".encode()], now=now
+        )
 
 
 def test_a_funnel_comes_back_as_it_was_declared(database):
@@ -130,7 +132,7 @@ def test_a_published_version_comes_back_whole_and_is_the_one_served(database):
         assert as_of(connection, funnel_id, NOW + HOUR / 2) == first
         assert as_of(connection, funnel_id, NOW - HOUR) is None
         made = read_forecasts(connection, first.id)
-        assert_array_equal(read_states(connection, first.id)["level"], [0.0, 1.0, 2.0])
+        assert read_memory(connection, funnel_id) == (b"block of level 2",)
     assert sorted(made) == [("total", "lead"), ("total", "won")]
     assert_array_equal(made["total", "won"].mean, [1.0, 1.0, 1.0])
     assert (first.number, second.number, first.funnel, first.cutoff) == (1, 2, FUNNEL, date(2026, 2, 28))

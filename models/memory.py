@@ -1,0 +1,187 @@
+"""What a fit remembers of a block of funnels, so that the next one pays for new periods only.
+
+A memory is valid for a funnel when the past that it has seen is still the same: digests of the counts and of the moves
+tell. Then new periods are appended; otherwise the funnel is fitted from its first period on, by the same code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from models.cascade import Panel, PanelState, make_state
+from models.combination import make_origins
+from models.state import pack, unpack
+
+AnyArray = npt.NDArray[Any]
+Flags = npt.NDArray[np.bool_]
+State = TypeVar("State")
+
+FORMAT = 1
+"""Raised whenever a state means something else than before: memories of another format are not used."""
+AWAITED = ("experts", "mean", "promised")
+"""Forecasts by origin and step, of which only those whose targets have not arrived are kept."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """What must be the same for a state to be continued: compared as a whole."""
+
+    start: str
+    frequency: str
+    stages: tuple[str, ...]
+    entities: tuple[bool, ...]
+    horizon: int
+    season_length: int
+    start_day: int
+    format: int = FORMAT
+
+    def facts(self) -> dict[str, Any]:
+        """JSON-ready."""
+        listed = {field.name: getattr(self, field.name) for field in fields(self)}
+        return listed | {"stages": list(self.stages), "entities": list(self.entities)}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Memory:
+    """State of the named funnels after `state.seen` periods.
+
+    day_types: (seen + horizon,), as used. digests: (funnels, stages + 1), of each stage's counts and of the moves.
+    """
+
+    frame: Frame
+    segments: tuple[str, ...]
+    day_types: AnyArray
+    digests: AnyArray
+    state: PanelState
+
+
+def digests_of(panel: Panel, *, periods: int) -> AnyArray:
+    """Digests of the first `periods` of whole funnels, int64 (funnels, stages + 1)."""
+    counts = panel.counts[:, :, :periods]
+    known = np.where(np.isnan(counts), -1.0, counts)
+    numbers = np.einsum("fst,t->fs", known.view(np.uint64), _multipliers(periods))
+    moves = [_digest([part for part in parts if part is not None], periods=periods) for parts in panel.moves]
+    return np.concatenate([numbers.view(np.int64), np.array(moves, dtype=np.int64)[:, None]], axis=1)
+
+
+def _multipliers(periods: int) -> npt.NDArray[np.uint64]:
+    """Odd numbers that look random: Steele, Lea and Flood, Fast splittable pseudorandom number generators (2014)."""
+    with np.errstate(over="ignore"):
+        z = np.arange(1, periods + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return np.asarray((z ^ (z >> np.uint64(31))) | np.uint64(1))
+
+
+def _digest(moves: Sequence[AnyArray], *, periods: int) -> int:
+    digest = hashlib.blake2b(digest_size=8)
+    for part in moves:
+        known = part[: np.searchsorted(part[:, 0], periods)]
+        digest.update(len(known).to_bytes(8, "little") + np.ascontiguousarray(known, dtype="<i8").tobytes())
+    return int.from_bytes(digest.digest(), "little", signed=True) if moves else 0
+
+
+def bytes_from_memory(memory: Memory) -> bytes:
+    """A memory as bytes, without the forecasts whose targets have arrived."""
+    arrays: dict[str, AnyArray] = {"day_types": memory.day_types, "digests": memory.digests}
+    _collect(memory.state, "", arrays)
+    open_steps = _open_steps(memory.frame, memory.state.seen)
+    for name, values in arrays.items():
+        if name.rpartition(".")[2] in AWAITED:
+            arrays[name] = values[..., open_steps]
+    facts = {"frame": memory.frame.facts(), "segments": list(memory.segments), "seen": memory.state.seen}
+    return pack(facts, arrays)
+
+
+def memory_from_bytes(payload: bytes, *, frame: Frame) -> Memory | None:
+    """Inverse of `bytes_from_memory`; None when it is a memory of another frame.
+
+    Raises DamagedPayloadError unless every byte is as it was written.
+    """
+    facts, stored = unpack(payload)
+    if facts["frame"] != frame.facts():
+        return None
+    seen, segments = int(facts["seen"]), tuple(facts["segments"])
+    open_steps = _open_steps(frame, seen)
+    arrays = dict(stored)
+    for name, values in stored.items():
+        if name.rpartition(".")[2] in AWAITED:
+            arrays[name] = np.zeros((*values.shape[:-1], *open_steps.shape))
+            arrays[name][..., open_steps] = values
+    template = make_state(
+        len(segments), entities=frame.entities, horizon=frame.horizon, season_length=frame.season_length
+    )
+    state = replace(_restore(template, "", arrays), seen=seen)
+    return Memory(frame, segments, arrays["day_types"], arrays["digests"], state)
+
+
+def _open_steps(frame: Frame, seen: int) -> Flags:
+    """Which steps of which pending origins have not arrived after `seen` periods, (pending, horizon)."""
+    pending = make_origins(frame.start_day, periods=0, horizon=frame.horizon, seen=seen).pending
+    return np.asarray(pending[:, None] + np.arange(1, frame.horizon + 1) >= 0)
+
+
+def _collect(state: Any, prefix: str, arrays: dict[str, AnyArray]) -> None:
+    """All arrays of a state by dotted name; states of single funnels are stacked."""
+    for field in fields(state):
+        value, name = getattr(state, field.name), prefix + field.name
+        if is_dataclass(value):
+            _collect(value, f"{name}.", arrays)
+        elif field.name == "waits":
+            for part in fields(value[0]):
+                arrays[f"{name}.{part.name}"] = np.stack([getattr(wait, part.name) for wait in value])
+        elif isinstance(value, tuple):
+            for number, part in enumerate(value):
+                _collect(part, f"{name}.{number}.", arrays)
+        elif isinstance(value, np.ndarray):
+            arrays[name] = value
+
+
+def _restore(template: State, prefix: str, arrays: dict[str, AnyArray]) -> State:
+    """The state of the template's shape with the arrays of `_collect`."""
+    found: dict[str, Any] = {}
+    for field in fields(template):  # type: ignore[arg-type]
+        value, name = getattr(template, field.name), prefix + field.name
+        if is_dataclass(value):
+            found[field.name] = _restore(value, f"{name}.", arrays)
+        elif field.name == "waits":
+            found[field.name] = tuple(
+                type(wait)(**{part.name: arrays[f"{name}.{part.name}"][row] for part in fields(wait)})
+                for row, wait in enumerate(value)
+            )
+        elif isinstance(value, tuple):
+            found[field.name] = tuple(_restore(part, f"{name}.{number}.", arrays) for number, part in enumerate(value))
+        elif isinstance(value, np.ndarray):
+            found[field.name] = arrays[name]
+    return replace(template, **found)  # type: ignore[type-var]
+
+
+def join(states: Sequence[PanelState], rows: Sequence[AnyArray]) -> PanelState:
+    """Funnels `rows[k]` of `states[k]`, one after the other; all have seen the same periods."""
+    parts: list[dict[str, AnyArray]] = []
+    for state in states:
+        parts.append({})
+        _collect(state, "", parts[-1])
+    sizes = [len(state.observed) for state in states]
+    arrays = {
+        name: np.concatenate(
+            [_chosen(part[name], chosen, funnels=size) for part, size, chosen in zip(parts, sizes, rows, strict=True)]
+        )
+        for name in parts[0]
+    }
+    first, funnels = states[0], sum(len(chosen) for chosen in rows)
+    transitions = tuple(replace(transition, waits=(transition.waits[0],) * funnels) for transition in first.transitions)
+    return _restore(replace(first, transitions=transitions), "", arrays)
+
+
+def _chosen(values: AnyArray, rows: AnyArray, *, funnels: int) -> AnyArray:
+    """What belongs to some of the funnels, whether there is one row for each funnel or one for each series."""
+    each = len(values) // funnels
+    by_funnel = values.reshape(funnels, each, *values.shape[1:])
+    return np.asarray(by_funnel[rows].reshape(len(rows) * each, *values.shape[1:]))

@@ -1,0 +1,140 @@
+"""A fit is an append to nothing: however the periods came, memory and forecasts are those of one pass, to the byte."""
+
+from dataclasses import replace
+from datetime import date
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+
+from models.calendar import Calendar
+from models.engine import Fitted, fit
+from models.history import NEVER, Entities, History
+
+CALENDAR = Calendar(country="NL")
+PERIODS, ENTITIES = 110, 300
+
+
+def journeys(seed: int) -> Entities:
+    """Entities of two segments over PERIODS days: visit (counted), lead, offer, won; some with a due day, some lost."""
+    generator = np.random.default_rng(seed)
+    lead = generator.integers(0, PERIODS, ENTITIES)
+    offer = lead + generator.integers(0, 8, ENTITIES)
+    won = np.where(generator.random(ENTITIES) < 0.6, offer + generator.geometric(0.2, ENTITIES), NEVER)
+    lost = np.where(generator.random(ENTITIES) < 0.3, offer + generator.integers(0, 20, ENTITIES), NEVER)
+    due = np.where(generator.random(ENTITIES) < 0.5, offer + generator.integers(0, 30, ENTITIES), NEVER)
+    days = np.stack([lead, lead, offer, won, lost], axis=1).astype(np.int32)
+    segment = generator.integers(0, 2, ENTITIES).astype(np.int32)
+    return Entities(days, segment, due.astype(np.int32), np.full(ENTITIES, np.nan))
+
+
+def known_until(entities: Entities, periods: int) -> History:
+    """What is known after so many periods; the counted stage is missing on every eleventh day."""
+    days = np.where(entities.days < periods, entities.days, NEVER)
+    here = days[:, 0] != NEVER
+    counts = np.zeros((2, 4, periods))
+    for stage in range(4):
+        reached = here & (days[:, stage] != NEVER)
+        np.add.at(counts, (entities.segment[reached], stage, days[reached, stage]), 1.0)
+    counts[:, 0] = np.random.default_rng(3).poisson(40.0, (2, PERIODS))[:, :periods]
+    counts[:, 0, ::11] = np.nan
+    known = Entities(days[here], entities.segment[here], entities.due[here], entities.value[here])
+    return History(
+        date(2024, 1, 1), "day", ("a", "b"), ("visit", "lead", "offer", "won"), counts,
+        entities=known, counted=("visit",), due_stage="won",
+    )  # fmt: skip
+
+
+def assert_same(one: Fitted, other: Fitted) -> None:
+    assert one.memory == other.memory
+    assert repr(one.scorecard) == repr(other.scorecard)
+    for first, second in zip(one.forecasts, other.forecasts, strict=True):
+        assert (first.segment, first.stage, first.model) == (second.segment, second.stage, second.model)
+        assert_array_equal(first.mean, second.mean)
+        assert_array_equal(first.quantiles, second.quantiles)
+        assert_array_equal(first.in_flight, second.in_flight)
+        assert repr(first.coverage) == repr(second.coverage)
+
+
+@settings(max_examples=6, deadline=None)
+@given(seed=st.integers(0, 3), cuts=st.lists(st.integers(1, PERIODS), max_size=4), horizon=st.sampled_from([7, 56]))
+def test_appending_in_any_pieces_is_one_pass(seed, cuts, horizon):
+    entities = journeys(seed)
+    memory: tuple[bytes, ...] = ()
+    for cut in sorted([*cuts, PERIODS]):
+        fitted = fit(known_until(entities, cut), calendar=CALENDAR, horizon=horizon, before=memory)
+        memory = fitted.memory
+        assert fitted.anew is None
+    assert_same(fitted, fit(known_until(entities, PERIODS), calendar=CALENDAR, horizon=horizon))
+
+
+@settings(max_examples=5, deadline=None)
+@given(
+    changes=st.lists(st.tuples(st.integers(0, 1), st.integers(0, 79), st.integers(0, 90)), max_size=3),
+    more=st.integers(0, 12),
+)
+def test_corrections_of_past_days_are_as_if_they_had_always_been_known(changes, more):
+    entities = journeys(1)
+    memory = fit(known_until(entities, 80), calendar=CALENDAR, horizon=28).memory
+    later = known_until(entities, 80 + more)
+    counts = later.counts.copy()
+    for segment, day, count in changes:
+        counts[segment, 0, day] = count
+    corrected = replace(later, counts=counts)
+    fitted = fit(corrected, calendar=CALENDAR, horizon=28, before=memory)
+    assert_same(fitted, fit(corrected, calendar=CALENDAR, horizon=28))
+
+
+def test_only_segments_whose_past_changed_are_fitted_anew_and_so_is_the_total():
+    entities = journeys(2)
+    memory = fit(known_until(entities, 90), calendar=CALENDAR, horizon=28).memory
+    later = known_until(entities, 91)
+    assert fit(later, calendar=CALENDAR, horizon=28, before=memory).refitted == 0
+    counts = later.counts.copy()
+    counts[1, 0, 40] += 5
+    fitted = fit(replace(later, counts=counts), calendar=CALENDAR, horizon=28, before=memory)
+    assert (fitted.appended, fitted.refitted) == (4, 8)
+
+
+def test_a_moved_due_day_of_an_entity_is_a_change_of_the_past():
+    entities = journeys(2)
+    memory = fit(known_until(entities, 90), calendar=CALENDAR, horizon=28).memory
+    waiting = np.flatnonzero((entities.due != NEVER) & (entities.days[:, 2] < 60) & (entities.segment == 0))[0]
+    due = entities.due.copy()
+    due[waiting] += 3
+    moved = known_until(replace(entities, due=due), 92)
+    fitted = fit(moved, calendar=CALENDAR, horizon=28, before=memory)
+    assert fitted.refitted == 8
+    assert_same(fitted, fit(moved, calendar=CALENDAR, horizon=28))
+
+
+def test_segments_come_and_go():
+    entities = journeys(0)
+    both = known_until(entities, 90)
+    one = replace(both, segments=("a",), counts=both.counts[:1])
+    for first, second in ((one, both), (both, one)):
+        memory = fit(replace(first, entities=None), calendar=CALENDAR, horizon=7).memory
+        fitted = fit(replace(second, entities=None), calendar=CALENDAR, horizon=7, before=memory)
+        anew = fit(replace(second, entities=None), calendar=CALENDAR, horizon=7)
+        assert [f.mean.tolist() for f in fitted.forecasts] == [f.mean.tolist() for f in anew.forecasts]
+
+
+@pytest.mark.parametrize(
+    ("change", "why"), [({"start": date(2024, 1, 2)}, "first day"), ({"stages": ("v", "l", "o", "w")}, "stages")]
+)
+def test_what_cannot_be_continued_is_fitted_anew_and_says_why(change, why):
+    past = replace(known_until(journeys(0), 60), entities=None)
+    memory = fit(past, calendar=CALENDAR, horizon=7).memory
+    fitted = fit(replace(past, counted=(), **change), calendar=CALENDAR, horizon=7, before=memory)
+    assert why in (fitted.anew or "")
+    assert fitted.appended == 0
+
+
+def test_a_history_without_anything_new_gives_the_same_bytes():
+    past = known_until(journeys(1), 100)
+    first = fit(past, calendar=CALENDAR, horizon=28)
+    again = fit(past, calendar=CALENDAR, horizon=28, before=first.memory)
+    assert again.refitted == 0
+    assert_same(first, again)
