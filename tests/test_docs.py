@@ -219,6 +219,16 @@ def test_the_http_examples_of_the_readme_run_in_their_order(desk, environment, s
     assert len(total["steps"]) == 14
 
 
+@pytest.mark.slow
+def test_the_python_of_the_readme_runs(desk, environment, server):
+    (code,) = blocks("python")
+    program = code.replace("http://127.0.0.1:8000", server) + "\nprint(frame.to_csv(index=False))"
+    (desk / "readme.py").write_text(program)
+    said = run(f"{sys.executable} readme.py", desk=desk, environment=environment).splitlines()
+    assert said[0].startswith("segment,stage,ds,step,mean,q0.025")
+    assert {line.split(",")[1] for line in said[1:]} == {"won"}
+
+
 def run_of(server: str) -> dict[str, Any]:
     with urllib.request.urlopen(f"{server}/v1/runs", timeout=5) as answer:
         newest: dict[str, Any] = json.load(answer)["runs"][0]

@@ -1,0 +1,37 @@
+"""Python client: `Client(url)` sends frames and files in, and gets forecasts back as frames.
+
+client     what can be asked          transport   requests, retries, problems as exceptions
+errors     what can go wrong          frames      documents to frames and back
+progress   a bar in notebooks and terminals
+
+It needs httpx and, inside its methods, pandas; nothing of the server, and neither is loaded before it is used.
+"""
+
+from service.client.client import Client, Scenario
+from service.client.errors import (
+    ClientError,
+    ConflictError,
+    NoAnswerError,
+    NotFoundError,
+    ProblemError,
+    RefusedError,
+    RunFailedError,
+    ServerError,
+    UnavailableError,
+    WaitError,
+)
+
+__all__ = [
+    "Client",
+    "ClientError",
+    "ConflictError",
+    "NoAnswerError",
+    "NotFoundError",
+    "ProblemError",
+    "RefusedError",
+    "RunFailedError",
+    "Scenario",
+    "ServerError",
+    "UnavailableError",
+    "WaitError",
+]

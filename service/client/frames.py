@@ -1,0 +1,103 @@
+"""Frames to bodies, and documents to frames."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from service.client.errors import ClientError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MEDIA_TYPES = {
+    ".csv": "text/csv",
+    ".csv.gz": "application/gzip",
+    ".ndjson": "application/x-ndjson",
+    ".jsonl": "application/x-ndjson",
+    ".json": "application/json",
+    ".parquet": "application/vnd.apache.parquet",
+}
+"""By the end of a file's name."""
+
+
+def body_from_path(path: Path) -> tuple[str, Callable[[], BinaryIO]]:
+    """Media type of a file, and what opens it; ClientError for a name that tells no format, or no such file."""
+    found = [kind for ending, kind in MEDIA_TYPES.items() if path.name.lower().endswith(ending)]
+    if not found:
+        raise ClientError(f"{path} tells no format by its name; these do: {', '.join(MEDIA_TYPES)}")
+    if not path.is_file():
+        raise ClientError(f"there is no file {path}")
+    return found[0], lambda: path.open("rb")
+
+
+def body_from_frame(frame: pd.DataFrame) -> tuple[str, Callable[[], BinaryIO]]:
+    """A frame as CSV: line n of an error is row n - 2 of the frame."""
+    text = frame.to_csv(index=False).encode()
+    return "text/csv", lambda: io.BytesIO(text)
+
+
+def frame_from_forecast(document: Mapping[str, Any]) -> pd.DataFrame:
+    """One row per segment, stage and step; see `Client.forecast`."""
+    rows = [
+        {
+            "segment": series["segment"],
+            "stage": series["stage"],
+            "ds": step["date"],
+            "step": step["step"],
+            "mean": step["mean"],
+            **{f"q{name}": value for name, value in step["quantiles"].items()},
+            "in_flight": step["in_flight"],
+            "new": step["new"],
+            "reliable": step["reliable"],
+        }
+        for series in document["forecasts"]
+        for step in series["steps"]
+    ]
+    frame = frame_from_rows(rows, days=["ds"], numbers=["in_flight", "new"])
+    frame.attrs = {
+        name: document[name] for name in ("funnel", "version", "cutoff", "published_at", "stale", "frequency")
+    }
+    return frame
+
+
+def frames_from_scenario(document: Mapping[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Steps and sums of a scenario; see `Scenario`."""
+    names = ("segment", "stage")
+    steps = [
+        {**{name: series[name] for name in names}, "ds": step["date"]}
+        | {name: step[name] for name in ("step", "mean", "change", "scenario")}
+        for series in document["series"]
+        for step in series["steps"]
+    ]
+    sums = [
+        {name: series[name] for name in (*names, "mean", "change", "scenario", "in_flight", "decided")}
+        | {"half_arrived": series["half_arrived"] and series["half_arrived"]["date"]}
+        for series in document["series"]
+    ]
+    return (
+        frame_from_rows(steps, days=["ds"]),
+        frame_from_rows(sums, days=["half_arrived"], numbers=["in_flight", "decided"]),
+    )
+
+
+def frame_from_rows(
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    days: Sequence[str] = (),
+    instants: Sequence[str] = (),
+    numbers: Sequence[str] = (),
+) -> pd.DataFrame:
+    """A frame with these columns as datetimes (days without a zone, instants in UTC) and as floats, null being NaN."""
+    import pandas as pd  # noqa: PLC0415 - only who asks for a frame needs it
+
+    frame = pd.DataFrame(list(rows))
+    for name in frame.columns.intersection(list(days)):
+        frame[name] = pd.to_datetime(frame[name])
+    for name in frame.columns.intersection(list(instants)):
+        frame[name] = pd.to_datetime(frame[name], utc=True, format="ISO8601")
+    for name in frame.columns.intersection(list(numbers)):
+        frame[name] = frame[name].astype("float64")
+    return frame

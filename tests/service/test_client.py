@@ -1,0 +1,299 @@
+"""The Python client against a real server with a real store, and against servers that are not well."""
+
+import io
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pandas as pd
+import pytest
+
+from service.client import (
+    Client,
+    ClientError,
+    ConflictError,
+    NoAnswerError,
+    NotFoundError,
+    ProblemError,
+    RefusedError,
+    RunFailedError,
+    ServerError,
+    UnavailableError,
+    WaitError,
+)
+from service.client import transport as sending
+
+QUANTILES = ["q0.025", "q0.1", "q0.2", "q0.3", "q0.4", "q0.5", "q0.6", "q0.7", "q0.8", "q0.9", "q0.975"]
+
+
+@pytest.fixture
+def nearcast(server):
+    with Client(server.url) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def events(sales_events):
+    return pd.read_csv(io.StringIO(sales_events), parse_dates=["ts"])
+
+
+@pytest.fixture(scope="module")
+def pipeline(server, events):
+    """A funnel that was declared, fed with a frame and trained through the client alone."""
+    with Client(server.url) as client:
+        client.declare("pipeline", stages=["lead", "offer", "won"], exits=["lost"], segment_by="segment")
+        report = client.ingest("pipeline", events)
+        assert report["rows"] == len(events)
+        run = client.retrain("pipeline", seconds=120)
+        assert (run["status"], run["published"]) == ("succeeded", True)
+    return "pipeline"
+
+
+@contextmanager
+def answering(*answers):
+    """A server on loopback that gives these (status, headers, body) in turn, the last one again and again."""
+    seen = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            seen.append(self.rfile.read(int(self.headers.get("content-length", 0))))
+            status, headers, body = answers[min(len(seen), len(answers)) - 1]
+            self.send_response(status)
+            for name, value in {"content-length": str(len(body)), **headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_POST  # noqa: N815 - named by http.server
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", seen
+        server.shutdown()
+
+
+AWAY = (503, {"retry-after": "0"}, b'{"type": "urn:nearcast:problem:store-busy", "title": "busy", "detail": "wait"}')
+DONE = (200, {}, b'{"rows": 1}')
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """No waiting between attempts."""
+    monkeypatch.setattr(sending, "FIRST_WAIT", 0.0)
+
+
+def test_a_forecast_is_a_tidy_frame_of_what_the_server_publishes(nearcast, pipeline, client):
+    frame = nearcast.forecast(pipeline)
+    parts = ["in_flight", "new", "reliable"]
+    assert list(frame) == ["segment", "stage", "ds", "step", "mean", *QUANTILES, *parts]
+    assert len(frame) == 3 * 3 * 28
+    assert frame["ds"].dt.tz is None
+    published = client.get(f"/v1/funnels/{pipeline}/forecast").json()
+    assert frame.attrs["version"] == published["version"]
+    assert frame["mean"].tolist() == [step["mean"] for each in published["forecasts"] for step in each["steps"]]
+    won = frame[frame["stage"] == "won"]
+    assert (won["in_flight"] + won["new"] - won["mean"]).abs().max() < 1e-9
+
+
+def test_a_forecast_is_selected_by_stage_segment_and_horizon(nearcast, pipeline):
+    frame = nearcast.forecast(pipeline, stage="won", segment=["north", "south"], horizon=5)
+    assert set(zip(frame["segment"], frame["stage"], strict=True)) == {("north", "won"), ("south", "won")}
+    assert frame.groupby("segment")["step"].max().tolist() == [5, 5]
+    published = pd.Timestamp(frame.attrs["published_at"]).to_pydatetime()
+    past = nearcast.forecast(pipeline, stage="won", segment=["north", "south"], horizon=5, as_of=published)
+    pd.testing.assert_frame_equal(past, frame)
+
+
+def test_sending_the_same_frame_again_changes_nothing(nearcast, pipeline, events):
+    report = nearcast.ingest(pipeline, events)
+    assert (report["unchanged"], report["inserted"], report["revised"]) == (len(events), 0, 0)
+
+
+def test_files_of_every_format_are_sent_as_what_they_are(nearcast, events, tmp_path):
+    few = events.head(50)
+    text = few.assign(ts=few["ts"].map(pd.Timestamp.isoformat))
+    few.to_csv(tmp_path / "a.csv", index=False)
+    few.to_csv(tmp_path / "a.csv.gz", index=False)
+    text.to_json(tmp_path / "a.ndjson", orient="records", lines=True)
+    text.to_json(tmp_path / "a.json", orient="records")
+    few.to_parquet(tmp_path / "a.parquet", index=False)
+    nearcast.ingest("formats", few)
+    for path in sorted(tmp_path.iterdir()):
+        report = nearcast.ingest("formats", path)
+        assert (report["unchanged"], report["inserted"]) == (50, 0), path.name
+
+
+def test_counts_and_reading_options_go_along(nearcast):
+    days = pd.date_range("2024-01-01", periods=3)
+    report = nearcast.ingest(
+        "visits", pd.DataFrame({"day": days, "stage": "visit", "y": 3}), kind="counts", map="ds=day"
+    )
+    assert (report["kind"], report["inserted"]) == ("counts", 3)
+
+
+def test_an_idempotency_key_is_replayed_and_never_used_for_another_body(nearcast, events):
+    first = nearcast.ingest("once", events.head(20), idempotency_key="export-1")
+    assert nearcast.ingest("once", events.head(20), idempotency_key="export-1") == first
+    with pytest.raises(RefusedError, match="another body"):
+        nearcast.ingest("once", events.head(21), idempotency_key="export-1")
+
+
+def test_a_refused_row_is_named_by_line_field_and_remedy(nearcast, events):
+    bad = events.head(3).assign(ts=["2024-01-01T00:00Z", "yesterday", "2024-01-02T00:00Z"])
+    with pytest.raises(RefusedError) as caught:
+        nearcast.ingest("refused", bad)
+    error = caught.value
+    assert (error.slug, error.status) == ("invalid-input", 422)
+    (place,) = error.places
+    assert (place.line, place.field) == (3, "ts")
+    assert place.remedy is not None
+    assert str(place) in str(error)
+    assert str(error).count("line 3") == 1
+
+
+def test_a_far_horizon_is_refused_with_the_growth_of_the_error(nearcast, pipeline):
+    with pytest.raises(RefusedError, match="365 days is not served") as caught:
+        nearcast.forecast(pipeline, horizon=365)
+    assert caught.value.members["longest_horizon"] == 56
+    assert {row["stage"] for row in caught.value.members["error_growth"]} == {"lead", "offer", "won"}
+
+
+def test_what_is_not_there_is_not_found(nearcast, pipeline):
+    for ask in (
+        lambda: nearcast.forecast("nobody"),
+        lambda: nearcast.run(2_000_000),
+        lambda: nearcast.quality("nobody"),
+    ):
+        with pytest.raises(NotFoundError):
+            ask()
+    with pytest.raises(NotFoundError, match="no stage 'wom'") as caught:
+        nearcast.forecast(pipeline, stage="wom")
+    assert caught.value.members["stages"] == ["lead", "offer", "won"]
+    with pytest.raises(ProblemError):
+        nearcast.forecast("a/b?c")
+
+
+def test_scorecard_quality_and_versions(nearcast, pipeline):
+    scores = nearcast.scorecard(pipeline)
+    assert {"segment", "stage", "steps", "n", "wql", "skill", "coverage80"} <= set(scores)
+    assert scores["coverage80"].between(0, 1).all()
+    quality = nearcast.quality(pipeline)
+    assert quality["version"] == 1
+    assert quality["uploads"][-1]["inserted"] > 0
+    versions = nearcast.versions(pipeline)
+    assert versions["active"].tolist() == [True]
+    assert versions["published_at"].dt.tz is not None
+    (listed,) = [each for each in nearcast.funnels() if each["funnel"] == pipeline]
+    assert (listed["inferred"], listed["active_version"]) == (False, 1)
+
+
+def test_a_version_is_activated_by_its_number(nearcast, events):
+    for part in (events.head(400), events.head(500)):
+        nearcast.ingest("rolled", part)
+        nearcast.retrain("rolled", seconds=120)
+    second = nearcast.forecast("rolled")
+    assert nearcast.activate("rolled", 1)["active"] is True
+    versions = nearcast.versions("rolled").set_index("version")["active"]
+    assert versions.to_dict() == {2: False, 1: True}
+    first = nearcast.forecast("rolled")
+    assert (first.attrs["version"], second.attrs["version"]) == (1, 2)
+    with pytest.raises(NotFoundError):
+        nearcast.activate("rolled", 3)
+
+
+def test_a_scenario_is_steps_and_their_sums(nearcast, pipeline):
+    answer = nearcast.scenario(pipeline, {"kind": "inflow", "stage": "lead", "add": 10}, horizon=14)
+    assert list(answer.steps) == ["segment", "stage", "ds", "step", "mean", "change", "scenario"]
+    assert answer.sums["stage"].tolist() == ["lead", "offer", "won"]
+    sums = answer.steps.groupby("stage")[["mean", "change", "scenario"]].sum()
+    for column in sums:
+        assert answer.sums.set_index("stage")[column].to_dict() == pytest.approx(sums[column].to_dict())
+    assert answer.sums["change"].iloc[0] == pytest.approx(140)
+    assert answer.sums["half_arrived"].notna().all()
+    assert "not a claim about causes" in answer.basis
+    with pytest.raises(RefusedError, match="percent") as caught:
+        nearcast.scenario(pipeline, {"kind": "inflow", "stage": "lead", "percent": -200})
+    assert caught.value.slug == "invalid-lever"
+
+
+def test_a_run_that_fails_says_why_and_one_that_goes_on_can_be_waited_for(nearcast, pipeline, events):
+    nearcast.declare("empty", stages=["lead"])
+    with pytest.raises(RunFailedError, match=r"run .* of 'empty' failed") as caught:
+        nearcast.retrain("empty", seconds=120)
+    assert caught.value.run["status"] == "failed"
+    run = nearcast.retrain(pipeline, wait=False)
+    assert run["status"] in ("queued", "running")
+    with pytest.raises(WaitError, match="after 0 s"):
+        nearcast.wait(run["run"], seconds=0)
+    ended = nearcast.wait(run["run"], seconds=120)
+    assert (ended["status"], ended["published"]) == ("succeeded", False)
+
+
+def test_a_503_is_tried_again_with_the_whole_body(impatient, events, tmp_path):
+    path = tmp_path / "a.csv"
+    events.head(5).to_csv(path, index=False)
+    for data in (path, events.head(5)):
+        with answering(AWAY, AWAY, DONE) as (url, seen), Client(url) as client:
+            assert client.ingest("any", data) == {"rows": 1}
+        assert len(seen) == 3
+        assert seen[0] == seen[1] == seen[2] != b""
+
+
+def test_a_503_that_stays_is_told_in_the_server_s_words(impatient):
+    with answering(AWAY) as (url, seen), Client(url, retries=2) as client:
+        with pytest.raises(UnavailableError, match="busy") as caught:
+            client.quality("any")
+        assert caught.value.slug == "store-busy"
+    assert len(seen) == 3
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(500, ServerError), (502, ServerError), (429, RefusedError), (409, ConflictError)]
+)
+def test_nothing_else_is_tried_again_and_what_is_no_problem_document_is_still_told(status, kind):
+    with answering((status, {}, b"<html>proxy</html>")) as (url, seen), Client(url) as client:
+        with pytest.raises(kind, match="<html>proxy"):
+            client.quality("any")
+        assert len(seen) == 1
+
+
+def test_a_redirect_is_not_followed_with_data():
+    with answering((307, {"location": "/elsewhere"}, b"")) as (url, seen), Client(url) as client:
+        with pytest.raises(ClientError, match="leads elsewhere"):
+            client.retrain("any")
+        assert len(seen) == 1
+
+
+def test_nobody_there_is_no_answer():
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as closed:
+        url = f"http://127.0.0.1:{closed.server_port}"
+    with Client(url) as client, pytest.raises(NoAnswerError, match=url):
+        client.funnels()
+
+
+def test_waiting_heeds_the_server_and_is_never_without_end():
+    assert 5 <= sending.wait_before(0, asked="5") <= 5 + sending.FIRST_WAIT
+    assert sending.wait_before(0, asked="4000") == sending.LONGEST_WAIT
+    waits = {sending.wait_before(3, asked=None) for _ in range(50)}
+    assert len(waits) > 40
+    assert 0 <= min(waits) < max(waits) <= 8 * sending.FIRST_WAIT
+
+
+@pytest.mark.parametrize("name", ["rows.xlsx", "rows"])
+def test_a_file_that_tells_no_format_is_refused_before_it_is_sent(nearcast, tmp_path, name):
+    with pytest.raises(ClientError, match="tells no format"):
+        nearcast.ingest("any", tmp_path / name)
+    with pytest.raises(ClientError, match="no file"):
+        nearcast.ingest("any", tmp_path / "absent.csv")
+
+
+def test_the_client_is_imported_without_what_it_may_never_need():
+    unwanted = "fastapi httpx models numba numpy pandas pydantic rich sqlalchemy starlette"
+    code = f"import sys, service.client; print(sorted(set({unwanted!r}.split()) & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
