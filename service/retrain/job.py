@@ -25,6 +25,7 @@ from service.retrain.basis import (
 from service.store.database import Database
 from service.store.errors import StoreError
 from service.store.funnels import get_funnel, lock_funnel
+from service.store.lease import Held, Lease, acquire_lease, check_lease, renew_lease
 from service.store.runs import Phase, fail_silent_runs, finish_run, get_run, queue_run, report_run, start_run
 from service.store.versions import Draft, Version, publish_version
 from service.workers import Workers, make_mapper
@@ -36,7 +37,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 HEARTBEAT = 5.0
-"""Seconds between two signs of life of a running job."""
+"""Seconds between two signs of life of a running job, each of which renews its lease."""
+LEASE = timedelta(seconds=60)
+"""How long a lease lasts that is not renewed: longer than another writer holds a SQLite file."""
 
 Progress = Callable[[str, int, int], None]
 """Called with the phase, how many of its parts are done, and how many there are."""
@@ -69,8 +72,9 @@ def retrain(
     processes: int | None = None,
     run_id: int | None = None,
     progress: Progress | None = None,
+    lease: timedelta = LEASE,
 ) -> RunResult:
-    """Retrain a funnel on all that has been recorded, and serve the result.
+    """Retrain a funnel on all that has been recorded, and serve the result; unless another run is at it.
 
     Parameters
     ----------
@@ -80,6 +84,8 @@ def retrain(
         Where series are fitted, see `service.workers.make_mapper`.
     run_id
         A queued run to carry out; None: a new one.
+    lease
+        How long another run waits for this one when it falls silent.
 
     Raises
     ------
@@ -89,11 +95,16 @@ def retrain(
     """
     with database.write() as connection:
         record = get_funnel(connection, funnel_name)
+        lock_funnel(connection, record.id)  # first: what comes after holds its row in other ways
         fail_silent_runs(connection, now=now)
         run_id = run_id or queue_run(connection, record.id, now=now).id
         if get_run(connection, run_id).funnel_id != record.id or not start_run(connection, run_id, now=now):
             raise RunEndedError(f"run {run_id} is not a queued run of {funnel_name!r}")
-    job = Job(database, run_id, now=now, progress=progress or ignore_progress)
+        held = acquire_lease(connection, record.id, run_id, now=now, length=lease)
+        if isinstance(held, Held):
+            return step_aside(connection, run_id, held, now=now)
+        known = get_run(connection, run_id).counts
+    job = Job(database, held, counts=known, length=lease, now=now, progress=progress or ignore_progress)
     try:
         with job:
             return job.carry_out(record.name, workers=workers, processes=processes)
@@ -103,19 +114,36 @@ def retrain(
         raise
 
 
+def step_aside(connection: Connection, run_id: int, held: Held, *, now: datetime) -> RunResult:
+    """End a run that another one leaves nothing to do."""
+    reason = f"nothing done: run {held.run_id} is retraining this funnel, its lease lasts until {held.until:%H:%M:%S}Z"
+    finish_run(connection, run_id, status="succeeded", reason=reason, now=now)
+    return RunResult(run_id, "succeeded", reason, None, (), {})
+
+
 class Job:
     """One run under way: its phases, its signs of life, and its one publishing transaction."""
 
-    def __init__(self, database: Database, run_id: int, *, now: datetime, progress: Progress) -> None:
+    def __init__(
+        self,
+        database: Database,
+        lease: Lease,
+        *,
+        counts: dict[str, int],
+        length: timedelta,
+        now: datetime,
+        progress: Progress,
+    ) -> None:
         self._database = database
-        self._run_id = run_id
-        self._began, self._clock = now, time.monotonic()
+        self._lease, self._length = lease, length
+        self._run_id = lease.run_id
+        self._began, self._clock = now, clock()
         self._progress = progress
         self._finished: list[Phase] = []
         self._open: tuple[str, float] | None = None
-        self._counts: dict[str, int] = {}
+        self._counts = dict(counts)
         self._ended = threading.Event()
-        self._pulse = threading.Thread(target=self._beat, name=f"run-{run_id}", daemon=True)
+        self._pulse = threading.Thread(target=self._beat, name=f"run-{lease.run_id}", daemon=True)
 
     def __enter__(self) -> Self:
         self._pulse.start()
@@ -168,7 +196,7 @@ class Job:
 
     def _publish(self, basis: Basis, draft: Draft, fitted: Fitted) -> RunResult:
         """Version, forecasts, states, what is served and the end of the run: all in one transaction, or none."""
-        self._counts = {
+        self._counts |= {
             "series": len(fitted.forecasts),
             "fallbacks": sum(forecast.fallback_reason is not None for forecast in fitted.forecasts),
             "changed_rows": basis.changed,
@@ -177,6 +205,7 @@ class Job:
         }
         with self._database.write() as connection:
             lock_funnel(connection, basis.record.id)
+            check_lease(connection, self._lease, now=self._now())
             stopped = overtaken(connection, basis, draft)
             version = None if stopped else self._publish_version(connection, basis, draft, fitted)
             reason = stopped or draft.reason
@@ -232,15 +261,21 @@ class Job:
         return [*self._finished, Phase(name, time.monotonic() - began)]
 
     def _now(self) -> datetime:
-        return self._began + timedelta(seconds=time.monotonic() - self._clock)
+        return self._began + timedelta(seconds=clock() - self._clock)
 
     def _beat(self) -> None:
-        while not self._ended.wait(HEARTBEAT):
+        while not self._ended.wait(min(HEARTBEAT, self._length.total_seconds() / 4)):
             try:
                 with self._database.write() as connection:
                     report_run(connection, self._run_id, now=self._now(), phases=self._phases())
+                    renew_lease(connection, self._lease, now=self._now(), length=self._length)
             except StoreError as error:
                 logger.warning("run %s cannot report: %s", self._run_id, error)
+
+
+def clock() -> float:
+    """Seconds that go on while the machine sleeps, where the system tells them."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def ignore_progress(_phase: str, _done: int, _total: int) -> None:

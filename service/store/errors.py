@@ -8,6 +8,7 @@ StoreError
 ├── FunnelNotFoundError
 ├── VersionNotFoundError
 ├── RunNotFoundError
+├── LeaseLostError          a run is not, or no longer, the one that may publish
 ├── KeyInUseError           a request with the same idempotency key is still being answered
 └── KeyReusedError          the same idempotency key came with another body
 """
@@ -67,6 +68,12 @@ class RunNotFoundError(StoreError):
     """No run of that id."""
 
     slug = "run-not-found"
+
+
+class LeaseLostError(StoreError):
+    """The run's lease lapsed or went to another run."""
+
+    slug = "lease-lost"
 
 
 class KeyInUseError(StoreError):

@@ -12,13 +12,13 @@ from sqlalchemy.engine import Connection, Row
 
 from service.store.errors import RunNotFoundError
 from service.store.instants import datetime_from_micros, micros_from_datetime
-from service.store.tables import funnels, runs
+from service.store.tables import funnels, leases, runs
 
 Status = Literal["queued", "running", "succeeded", "failed"]
 OPEN: tuple[Status, ...] = ("queued", "running")
 """States that a run does not end in."""
 SILENCE = timedelta(seconds=60)
-"""A run that has not reported for this long has died."""
+"""A run that has not reported for this long, and holds no lease any more, has died."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +59,10 @@ class Run:
     heartbeat_at: datetime
 
 
-def queue_run(connection: Connection, funnel_id: int, *, now: datetime) -> Run:
-    """A new run, to be started by a job."""
+def queue_run(connection: Connection, funnel_id: int, *, now: datetime, counts: Mapping[str, int] | None = None) -> Run:
+    """A new run, to be started by a job; `counts` are known beforehand."""
     instant = micros_from_datetime(now)
-    row = {"funnel_id": funnel_id, "status": "queued", "phases": [], "counts": {}}
+    row = {"funnel_id": funnel_id, "status": "queued", "phases": [], "counts": dict(counts or {})}
     made = sa.insert(runs).values(**row, created_at=instant, heartbeat_at=instant).returning(runs.c.id)
     return get_run(connection, connection.execute(made).scalar_one())
 
@@ -93,7 +93,7 @@ def finish_run(
     counts: Mapping[str, int] | None = None,
     version_id: int | None = None,
 ) -> bool:
-    """End a run; False, and nothing changes, when it had ended already."""
+    """End a run, and with it its lease; False, and nothing changes, when it had ended already."""
     instant = micros_from_datetime(now)
     values: dict[str, Any] = {"status": status, "reason": reason, "finished_at": instant, "heartbeat_at": instant}
     if phases is not None:
@@ -103,16 +103,21 @@ def finish_run(
     if version_id is not None:
         values["version_id"] = version_id
     ended = sa.update(runs).where(runs.c.id == run_id, runs.c.status.in_(OPEN)).values(**values)
-    return connection.execute(ended).rowcount == 1
+    if connection.execute(ended).rowcount == 0:
+        return False
+    connection.execute(sa.update(leases).where(leases.c.run_id == run_id).values(run_id=None))
+    return True
 
 
 def fail_silent_runs(connection: Connection, *, now: datetime, silence: timedelta = SILENCE) -> int:
-    """Mark runs failed whose process has stopped reporting; how many."""
+    """Mark runs failed whose lease has lapsed, or whose process has stopped reporting; how many."""
     instant = micros_from_datetime(now)
     limit = micros_from_datetime(now - silence)
-    reason = f"its process stopped reporting for over {silence.total_seconds():g} s; it was killed, or lost its machine"
-    dead = sa.update(runs).where(runs.c.status.in_(OPEN), runs.c.heartbeat_at < limit)
-    return connection.execute(dead.values(status="failed", reason=reason, finished_at=instant)).rowcount
+    lapsed = sa.select(leases.c.run_id).where(leases.c.run_id.is_not(None), leases.c.expires_at <= instant)
+    dead = sa.or_(runs.c.heartbeat_at < limit, runs.c.id.in_(lapsed))
+    found = connection.execute(sa.select(runs.c.id).where(runs.c.status.in_(OPEN), dead).order_by(runs.c.id)).scalars()
+    reason = "its process stopped reporting and its lease ended; it was killed, paused, or lost its machine"
+    return sum(finish_run(connection, run_id, status="failed", reason=reason, now=now) for run_id in found.all())
 
 
 def get_run(connection: Connection, run_id: int) -> Run:

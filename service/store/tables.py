@@ -22,7 +22,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA_HEAD = "0001"
+SCHEMA_HEAD = "0002"
 """Migration that makes these tables; a test holds it equal to the newest one."""
 
 NAMING = {
@@ -180,6 +180,15 @@ runs = Table(
     Column("started_at", BigInteger),
     Column("finished_at", BigInteger),
     Column("heartbeat_at", BigInteger, nullable=False),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("funnel_id", ForeignKey("funnels.id"), primary_key=True, autoincrement=False),
+    Column("run_id", Integer, comment="the holder; null: free"),
+    Column("token", Integer, nullable=False, comment="1, 2, ...: one more for each holder"),
+    Column("expires_at", BigInteger, nullable=False),
 )
 
 idempotency_keys = Table(
