@@ -22,7 +22,7 @@ from models.spells import moves_of_history
 Array = npt.NDArray[np.float64]
 Days = npt.NDArray[np.int64]
 
-BLOCK = 256
+BLOCK = 128
 """Series per block of work, as far as whole funnels make it up."""
 
 
