@@ -222,7 +222,7 @@ def test_the_http_examples_of_the_readme_run_in_their_order(desk, environment, s
 @pytest.mark.slow
 def test_the_python_of_the_readme_runs(desk, environment, server):
     (code,) = blocks("python")
-    program = code.replace("http://127.0.0.1:8000", server) + "\nprint(frame.to_csv(index=False))"
+    program = code.replace("http://127.0.0.1:8000", server) + "\nprint(frame.to_csv(index=False).strip())"
     (desk / "readme.py").write_text(program)
     said = run(f"{sys.executable} readme.py", desk=desk, environment=environment).splitlines()
     assert said[0].startswith("segment,stage,ds,step,mean,q0.025")
