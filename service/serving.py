@@ -9,11 +9,13 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from sqlalchemy.engine import Connection
 
 from models.errors import NearcastError
@@ -22,7 +24,7 @@ from models.funnel import TOTAL, Funnel
 from service.store.database import Database
 from service.store.errors import StoreError
 from service.store.funnels import FunnelRecord, get_funnel, list_funnels
-from service.store.versions import Version, get_version, read_forecasts, version_as_of
+from service.store.versions import Version, get_version, read_forecasts, read_views, version_as_of
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +42,10 @@ class Served:
         As it was when the version was trained, with the gate and the longest horizon of now.
     forecasts
         By (segment, stage): the total first, stages in the funnel's order.
+    observed
+        By (segment, stage): the latest counts up to the cutoff, cleaned, (periods,); NaN where nothing was observed.
+    flow
+        See `models.flow.flow_from_history`; None where the version was published without.
     """
 
     name: str
@@ -54,6 +60,8 @@ class Served:
     forecasts: Mapping[tuple[str, str], Forecast]
     scorecard: tuple[dict[str, Any], ...]
     quality: dict[str, Any]
+    observed: Mapping[tuple[str, str], npt.NDArray[np.float64]] = field(default_factory=dict)
+    flow: npt.NDArray[np.float64] | None = None
 
 
 class Serving:
@@ -169,6 +177,7 @@ def load_served(connection: Connection, record: FunnelRecord, version: Version) 
     """
     stages = {stage: place for place, stage in enumerate(version.funnel.stages)}
     forecasts = read_forecasts(connection, version.id)
+    views = read_views(connection, version.id)
     ordered = sorted(forecasts, key=lambda series: (series[0] != TOTAL, series[0], stages.get(series[1], len(stages))))
     return Served(
         name=record.name,
@@ -183,6 +192,9 @@ def load_served(connection: Connection, record: FunnelRecord, version: Version) 
         forecasts=MappingProxyType({series: forecasts[series] for series in ordered}),
         scorecard=version.scorecard,
         quality=version.quality,
+        # Published with a row for each series, in the order in which the forecasts have just been put.
+        observed=MappingProxyType(dict(zip(ordered, views.get("observed", ()), strict=False))),
+        flow=views.get("flow"),
     )
 
 

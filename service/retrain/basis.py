@@ -100,6 +100,8 @@ def reason_to_publish(basis: Basis, cutoff: date) -> str | None:
 
 def make_draft(basis: Basis, history: History, fitted: Fitted, repairs: Sequence[Repair], *, reason: str) -> Draft:
     """The version as it will be published."""
+    from models.flow import flow_from_history, latest_counts  # noqa: PLC0415 - loads the numeric libraries
+
     quality: dict[str, Any] = {
         "repairs": [asdict(repair) for repair in repairs],
         "fallbacks": [
@@ -124,6 +126,7 @@ def make_draft(basis: Basis, history: History, fitted: Fitted, repairs: Sequence
         reason=reason,
         scorecard=[asdict(score) for score in fitted.scorecard],
         quality=quality,
+        views={"observed": latest_counts(history), "flow": flow_from_history(history)},
     )
 
 

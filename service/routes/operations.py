@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Response
-from fastapi.responses import RedirectResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from service.problems import RETRY_AFTER, ProblemError
@@ -11,12 +10,6 @@ from service.routes.context import Context
 from service.schemas import Health, problem_responses
 
 router = APIRouter(tags=["operations"])
-
-
-@router.get("/", include_in_schema=False)
-async def get_root() -> RedirectResponse:
-    """The API's documentation."""
-    return RedirectResponse("/docs", status_code=307)
 
 
 @router.get("/healthz", response_model=Health)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from itertools import islice
 from typing import Any
@@ -30,6 +30,8 @@ RESPONSE = "response/"
 """How the name of a state begins that holds the responses of a segment's transitions."""
 MEMORY = "memory/"
 """How the name of a state begins that the next retrain starts from."""
+VIEW = "view/"
+"""How the name of a state begins that is there to be looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,8 @@ class Draft:
         Why it is published.
     scorecard, quality
         JSON-ready.
+    views
+        Arrays to be shown beside the forecasts, by name.
     """
 
     funnel: Funnel
@@ -59,6 +63,7 @@ class Draft:
     reason: str
     scorecard: Sequence[Mapping[str, Any]]
     quality: Mapping[str, Any]
+    views: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,13 +129,11 @@ def publish_version(
         connection.execute(
             sa.insert(states).values(version_id=version.id, name=f"{MEMORY}{number:06}", payload=payload)
         )
+    named = {RESPONSE + segment: values for segment, values in (responses or {}).items()}
+    named |= {VIEW + name: values for name, values in draft.views.items()}
     answers = (
-        {
-            "version_id": version.id,
-            "name": RESPONSE + segment,
-            "payload": bytes_from_arrays({RESPONSE + segment: values}),
-        }
-        for segment, values in (responses or {}).items()
+        {"version_id": version.id, "name": name, "payload": bytes_from_arrays({name: values})}
+        for name, values in named.items()
     )
     while batch := list(islice(answers, BATCH)):
         connection.execute(sa.insert(states), batch)
@@ -202,11 +205,22 @@ def read_responses(connection: Connection, version_id: int, segments: Iterable[s
     Raises DamagedPayloadError as for forecasts.
     """
     names = [RESPONSE + segment for segment in segments]
-    query = sa.select(states.c.payload).where(states.c.version_id == version_id, states.c.name.in_(names))
+    return _read_named(connection, version_id, states.c.name.in_(names), prefix=RESPONSE)
+
+
+def read_views(connection: Connection, version_id: int) -> dict[str, Any]:
+    """`Draft.views` as published, none before there were any; DamagedPayloadError as for forecasts."""
+    return _read_named(connection, version_id, states.c.name.startswith(VIEW), prefix=VIEW)
+
+
+def _read_named(
+    connection: Connection, version_id: int, which: sa.ColumnElement[bool], *, prefix: str
+) -> dict[str, Any]:
+    query = sa.select(states.c.payload).where(states.c.version_id == version_id, which)
     arrays: dict[str, Any] = {}
     for (payload,) in connection.execute(query):
         arrays |= arrays_from_bytes(payload)
-    return {name.removeprefix(RESPONSE): values for name, values in arrays.items()}
+    return {name.removeprefix(prefix): values for name, values in arrays.items()}
 
 
 def version_from_row(row: Row[Any]) -> Version:

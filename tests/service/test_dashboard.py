@@ -1,0 +1,80 @@
+"""The pages over a real server: what they show is what the API answers, and nothing comes from elsewhere."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from service.dashboard.plot import axis
+from service.dashboard.rendering import number
+
+PAGES = ["/", "/stage"]
+HEAVIEST = 150_000
+"""Bytes of a page, with its style and script."""
+
+
+@pytest.fixture(params=PAGES)
+def answer(request, client, sales):
+    """A page of the funnel `sales`."""
+    return client.get(request.param, params={"funnel": sales})
+
+
+def test_every_page_is_whole_and_light_and_refers_to_nothing_outside(client, answer):
+    assert answer.status_code == 200
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert not re.search(r"https?://|style=|<style|\son[a-z]+=", answer.text)
+    assert "</html>" in answer.text
+    files = re.findall(r'(?:src|href)="(/static/[^"]+)"', answer.text)
+    assert len(files) == 3
+    assert len(answer.content) + sum(len(client.get(file).content) for file in files) < HEAVIEST
+
+
+def test_the_overview_sums_what_the_api_answers(client, sales):
+    text = client.get("/", params={"funnel": sales}).text
+    document = client.get(f"/v1/funnels/{sales}/forecast", params={"segment": "total", "horizon": 28}).json()
+    for series in document["forecasts"]:
+        means = [step["mean"] for step in series["steps"]]
+        assert f"<strong>{number(sum(means[:7]))}</strong>" in text
+        assert f"<strong>{number(sum(means))}</strong>" in text
+    assert "in flight" in text
+    assert "move on" in text
+
+
+def test_a_stage_shows_the_steps_that_the_api_answers(client, sales):
+    wanted = {"stage": "offer", "segment": "north", "horizon": 7}
+    text = client.get("/stage", params={"funnel": sales, **wanted}).text
+    [series] = client.get(f"/v1/funnels/{sales}/forecast", params=wanted).json()["forecasts"]
+    for step in series["steps"]:
+        assert f'<th scope="row">{step["date"]}</th><td class="num">{number(step["mean"])}</td>' in text
+    assert text.count('<path class="observed"') == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/?funnel=nobody", 404),
+        ("/stage?funnel=sales&stage=<script>", 404),
+        ("/stage?funnel=sales&horizon=99", 422),
+        ("/stage?funnel=sales&horizon=x", 422),
+        ("/static/other.css", 404),
+    ],
+)
+def test_what_cannot_be_shown_is_a_page_that_says_why(client, sales, path, status):
+    answer = client.get(path)
+    assert answer.status_code == status
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "<h1>" in answer.text
+    assert "<script>" not in answer.text
+    assert "content-security-policy" in answer.headers
+
+
+def test_an_axis_ends_at_or_above_the_largest_value():
+    for top in (0.3, 1, 7, 60, 61, 999, 12345):
+        end, ticks = axis(top)
+        assert end >= top
+        assert ticks[-1] == end
+        assert 3 <= len(ticks) <= 7
+    assert axis(0.0) == (1.0, [0.0, 1.0])
