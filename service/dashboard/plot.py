@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +32,8 @@ class Plot:
         What a screen reader says: its name, and what is to be seen.
     height
         Pixels of the marks.
+    form
+        How the axis is written; `percent` of shares.
     """
 
     title: str
@@ -38,6 +41,7 @@ class Plot:
     length: int
     top: float
     height: int = 220
+    form: Literal["number", "percent"] = "number"
     marks: list[str] = field(default_factory=list)
     words: list[str] = field(default_factory=list)
 
@@ -46,7 +50,11 @@ class Plot:
         for tick in ticks:
             y = self.y(tick)
             self.marks.append(f'<line class="grid" x1="0" x2="{WIDTH}" y1="{y}" y2="{y}"/>')
-            self.words.append(f'<text class="tick end" x="-6" y="{y + 4}">{tick:g}</text>')
+            self.words.append(f'<text class="tick end" x="-6" y="{y + 4}">{self.written(tick)}</text>')
+
+    def written(self, value: float) -> str:
+        """A value as the axis says it."""
+        return f"{100 * value:g} %" if self.form == "percent" else f"{value:,g}"
 
     def x(self, place: float) -> float:
         """Units from the left of the middle of a place, 0 .. length - 1."""
@@ -89,6 +97,11 @@ class Plot:
             f'<rect class="{kind}" x="{x}" y="0" width="{end - x:.1f}" height="{self.height}">'
             f"<title>{escape(text)}</title></rect>"
         )
+
+    def across(self, value: float, *, kind: str) -> None:
+        """A level line."""
+        y = self.y(value)
+        self.marks.append(f'<line class="{kind}" x1="0" x2="{WIDTH}" y1="{y}" y2="{y}"/>')
 
     def upright(self, place: float, *, kind: str, text: str = "") -> None:
         """An upright line, with a word at its top."""

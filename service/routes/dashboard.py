@@ -4,31 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.routing import APIRoute
 
 from models.errors import NearcastError
 from models.funnel import TOTAL
 from service.dashboard.overview import last_day_note, overview
-from service.dashboard.rendering import STATIC, page, static_file
+from service.dashboard.rendering import STATIC, link, page, static_file
+from service.dashboard.scorecard import scorecard_page
 from service.dashboard.stage import stage_page
 from service.problems import ProblemError, document_from_problem, problem_from_error
 from service.routes.context import Context, Resources
-from service.routes.forecasts import served_version
+from service.routes.forecasts import get_quality, served_version
 from service.routes.handlers import problem_from_validation, problems_from_validation
+from service.routes.runs import get_runs, post_retrain
 from service.serving import Served
 from service.store.errors import VersionNotFoundError
 from service.store.funnels import list_funnels
+from service.store.runs import OPEN
 
 POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'"
 )
 HEADERS = {"content-security-policy": POLICY, "cache-control": "no-cache", "referrer-policy": "same-origin"}
+LISTED = 50
+"""Runs, repairs and fallbacks on a page."""
 Text = Annotated[str | None, Query(max_length=200)]
 
 
@@ -108,6 +114,60 @@ def get_stage(
     stage, segment = stage or served.funnel.stages[-1], segment or TOTAL
     found = stage_page(served, stage=stage, segment=segment, horizon=horizon, stale=context.serving.stale)
     return show("stage.html", context, here="/stage", funnel=name, **values, **found)
+
+
+@router.get("/scorecard")
+def get_scorecard_page(context: Context, funnel: Text = None, segment: Text = None) -> HTMLResponse:
+    """Skill and calibration."""
+    name, served = chosen(context, funnel)
+    if served is None:
+        return show("empty.html", context, here="/scorecard", funnel=name)
+    found = scorecard_page(served, segment=segment or TOTAL)
+    return show("scorecard.html", context, here="/scorecard", funnel=name, served=served, **found)
+
+
+@router.get("/runs")
+def get_runs_page(context: Context, funnel: Text = None) -> HTMLResponse:
+    """Retrains, and what was repaired, refused or late."""
+    name, served = chosen(context, funnel)
+    if name is None:
+        return show("empty.html", context, here="/runs", funnel=name)
+    runs = get_runs(context, name, LISTED)["runs"]
+    values = {
+        "runs": [{**run, "seconds": sum(phase["seconds"] for phase in run["phases"])} for run in runs],
+        "running": any(run["status"] in OPEN for run in runs),
+        "quality": served and served.quality,
+        "uploads": get_quality(name, context)["uploads"],
+        "refused": refused_uploads(context),
+        "most": LISTED,
+    }
+    return show("runs.html", context, here="/runs", funnel=name, **values)
+
+
+def refused_uploads(context: Resources) -> float:
+    """Uploads that this process has refused."""
+    samples = [sample for metric in context.metrics.refused_uploads.collect() for sample in metric.samples]
+    return sum(sample.value for sample in samples if sample.name.endswith("_total"))
+
+
+@router.post("/runs")
+def post_run(request: Request, context: Context, funnel: Text = None) -> RedirectResponse:
+    """Start a retrain, and show it."""
+    check_origin(request)
+    name, _ = chosen(context, funnel)
+    if name is None:
+        raise ProblemError(404, "funnel-not-found", "there is no funnel to retrain")
+    post_retrain(name, context, Response())
+    return RedirectResponse(link("/runs", funnel=name), status_code=303)
+
+
+def check_origin(request: Request) -> None:
+    """Raise ProblemError (403) for a form that another site has sent: browsers say where a form comes from."""
+    origin = request.headers.get("origin")
+    if request.headers.get("sec-fetch-site") == "cross-site" or (
+        origin is not None and urlsplit(origin).netloc != request.headers.get("host")
+    ):
+        raise ProblemError(403, "invalid-request", "this form was sent from another site; send it from the dashboard")
 
 
 @router.get("/static/{name}")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from html import escape
 
 import pytest
 
 from service.dashboard.plot import axis
-from service.dashboard.rendering import number
+from service.dashboard.rendering import number, percent, signed
 
-PAGES = ["/", "/stage"]
+PAGES = ["/", "/stage", "/scorecard", "/runs"]
 HEAVIEST = 150_000
 """Bytes of a page, with its style and script."""
 
@@ -69,6 +70,31 @@ def test_what_cannot_be_shown_is_a_page_that_says_why(client, sales, path, statu
     assert "<h1>" in answer.text
     assert "<script>" not in answer.text
     assert "content-security-policy" in answer.headers
+
+
+def test_the_scorecard_shows_the_scores_of_the_api(client, sales):
+    text = client.get("/scorecard", params={"funnel": sales, "segment": "south"}).text
+    scores = client.get(f"/v1/funnels/{sales}/scorecard").json()["scores"]
+    own = [score for score in scores if score["segment"] == "south" and score["stage"] == "won"]
+    assert own
+    for score in own:
+        assert f'<td class="num">{signed(score["skill"])}</td><td class="num">{percent(score["wmape"])}</td>' in text
+
+
+def test_runs_and_quality_show_those_of_the_api(client, sales):
+    text = client.get("/runs", params={"funnel": sales}).text
+    for run in client.get("/v1/runs", params={"funnel": sales}).json()["runs"]:
+        assert f'<th scope="row">{run["run"]}</th>' in text
+        assert escape(run["reason"]) in text
+    for repair in client.get(f"/v1/funnels/{sales}/quality").json()["quality"]["repairs"]:
+        assert escape(repair["text"]) in text
+
+
+def test_a_form_of_another_site_starts_nothing(client, sales):
+    for headers in ({"origin": "https://elsewhere.example"}, {"sec-fetch-site": "cross-site"}):
+        answer = client.post("/runs", params={"funnel": sales}, headers=headers)
+        assert answer.status_code == 403
+        assert "another site" in answer.text
 
 
 def test_an_axis_ends_at_or_above_the_largest_value():
