@@ -120,7 +120,7 @@ def calibrate(
 def forecast_series(
     counts: Array, day_types: Days, *, start_day: int, horizon: int, season_length: int
 ) -> SeriesForecasts:
-    """Fit and forecast every row of `counts` (n, periods) by itself, without a cascade.
+    """Fit and forecast every row of `counts` (n, periods) by itself, without a cascade and without a scorecard.
 
     `day_types` (periods + horizon,): see `smoothing.advance`; `start_day`: absolute number of the first period.
     """
@@ -128,7 +128,7 @@ def forecast_series(
     origins = make_origins(start_day, periods=counts.shape[1], horizon=horizon)
     rolling = univariate.roll(univariate.make_state(len(counts), **size), counts, day_types, origins=origins)
     fresh = make_state(len(counts), **size)
-    calibrated = calibrate(fresh, rolling.mean, counts, origins=origins, start_day=start_day, seen=0)
+    calibrated = calibrate(fresh, rolling.mean, counts, origins=origins, start_day=start_day, seen=0, scored=False)
     sums, scale = scoring.measured(calibrated.state.scoring)
     return SeriesForecasts(
         mean=rolling.mean[:, -1],
