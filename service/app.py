@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 from anyio.to_thread import run_sync
@@ -20,6 +20,7 @@ from service.observability import Metrics, ObservingMiddleware
 from service.routes import dashboard, docs, forecasts, funnels, operations, runs, scenarios, uploads
 from service.routes.context import Resources
 from service.routes.handlers import add_problem_handlers
+from service.scheduler import Scheduler
 from service.schemas import FunnelDeclaration, ProblemDocument, ScenarioRequest, problem_responses
 from service.serving import Serving
 from service.settings import Settings
@@ -41,7 +42,7 @@ def make_app(settings: Settings | None = None) -> FastAPI:
         with Database(settings.database_url, timeout=settings.store_timeout) as database:
             await run_sync(prepare_store, database)
             serving = Serving(database, every=settings.refresh_seconds)
-            with Jobs(database, settings) as jobs:
+            with Jobs(database, settings) as jobs, Scheduler(database, jobs) if settings.with_jobs else nullcontext():
                 metrics.watch(serving)
                 app.state.resources = Resources(settings, database, serving, jobs, metrics)
                 await run_sync(serving.start)

@@ -266,6 +266,7 @@ def document_from_run(run: Run) -> dict[str, Any]:
         "phases": [{"name": phase.name, "seconds": phase.seconds} for phase in run.phases],
         "counts": run.counts,
         "published": run.version_id is not None,
+        "due_at": run.due_at,
         "created_at": run.created_at,
         "started_at": run.started_at,
         "finished_at": run.finished_at,

@@ -16,11 +16,11 @@ from service.store.database import Database
 from service.store.errors import StoreError
 from service.store.funnels import get_funnel, lock_funnel
 from service.store.idempotency import forget_keys
-from service.store.runs import OPEN, Run, fail_silent_runs, finish_run, list_runs, queue_run
+from service.store.runs import OPEN, Run, fail_silent_runs, finish_run, get_run, list_runs, queue_run
 
 MOST_JOBS = 4
 """Retrain processes at once; more are asked to come back."""
-TIDY_SECONDS = 30.0
+TIDY_SECONDS = 10.0
 """Between two looks for runs whose process has died and for keys that may be forgotten."""
 GRACE_SECONDS = 5.0
 """A job has this long to end when the server stops."""
@@ -88,6 +88,23 @@ class Jobs:
                     raise TooManyJobsError(f"{MOST_JOBS} retrains are running already")
                 run = queue_run(connection, funnel_id, now=now)
             self._launch(run)
+        return run
+
+    def start_due(self, funnel: str, *, now: datetime) -> Run | None:
+        """Start the run that is due of a funnel; None when none is, or one is under way, here or elsewhere.
+
+        Raises as `start`.
+        """
+        from service.retrain.start import queue_due  # noqa: PLC0415 - loads what most servers need no more of
+
+        with self._lock:
+            if len(self._children) >= MOST_JOBS:
+                raise TooManyJobsError(f"{MOST_JOBS} retrains are running already")
+            with self._database.write() as connection:
+                run_id = queue_due(connection, funnel, now=now)
+                run = None if run_id is None else get_run(connection, run_id)
+            if run is not None:
+                self._launch(run)
         return run
 
     def _launch(self, run: Run) -> None:

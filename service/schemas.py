@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from models.funnel import COUNTRY_PATTERN, MAX_NAME, MAX_STAGES, TOTAL, Funnel
 from service.scenario import AskedLever
+from service.schedule import LONGEST_SCHEDULE
 from service.store.funnels import NAME_PATTERN, funnel_from_declaration
 
 FunnelName = Annotated[str, Path(pattern=f"^{NAME_PATTERN.pattern}$", description="Name of the funnel.")]
@@ -54,10 +55,16 @@ class FunnelDeclaration(Schema):
     declared_days: list[DeclaredDaySchema] = Field(default=[], max_length=1000)
     max_horizon: int | None = Field(default=None, ge=1, le=56, description="Longest horizon served, steps.")
     gate: Literal["flag", "refuse"] = Field(default="flag", description="What happens to steps past reliable_until.")
+    schedule: str | None = Field(
+        default=None,
+        max_length=LONGEST_SCHEDULE,
+        description="When to retrain: minute, hour, day of month, month and weekday, in the funnel's time zone.",
+        examples=["30 5 * * MON-FRI"],
+    )
 
     def funnel(self) -> Funnel:
         """The declaration as models know it; FunnelError naming the field that cannot be."""
-        return funnel_from_declaration(self.model_dump(mode="json"))
+        return funnel_from_declaration(self.model_dump(mode="json", exclude={"schedule"}))
 
 
 class DeclaredDayDocument(Schema):
@@ -84,6 +91,7 @@ class DeclarationDocument(Schema):
     declared_days: list[DeclaredDayDocument]
     max_horizon: int | None
     gate: Literal["flag", "refuse"]
+    schedule: str | None
 
 
 class FunnelDocument(Schema):
@@ -93,6 +101,9 @@ class FunnelDocument(Schema):
     declaration: DeclarationDocument
     inferred: bool = Field(description="True until somebody declares it.")
     active_version: int | None
+    next_due_at: datetime | None = Field(
+        description="First due instant that no run was started for: overdue when it is past; null without a schedule."
+    )
     created_at: datetime
     updated_at: datetime
 
@@ -312,6 +323,7 @@ class RunDocument(Schema):
     phases: list[PhaseDocument]
     counts: dict[str, int]
     published: bool
+    due_at: datetime | None = Field(description="The due instant of the schedule that it answers; null: asked for.")
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None

@@ -41,12 +41,16 @@ class Settings(BaseSettings):
     store_timeout: float = Field(
         default=60.0, gt=0, description="Seconds to wait for another writer before a write is refused as busy."
     )
+    lease_seconds: float = Field(
+        default=60.0, ge=1, description="Seconds after which a retrain that fell silent is given up for dead."
+    )
     workers: Literal["inline", "process"] = Field(
         default="process", description="Where a retrain fits its series: in its own process, or a pool of them."
     )
     processes: int | None = Field(
         default=None, ge=1, description="Size of the pool of worker processes; unset: one a core."
     )
+    with_jobs: bool = Field(default=False, description="Whether `nearcast serve` starts the retrains that are due.")
     idempotency_hours: float = Field(
         default=24.0, gt=0, description="Hours for which an Idempotency-Key is remembered."
     )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
@@ -47,6 +47,12 @@ def postgres_url() -> Iterator[str]:
     """One scratch database for all tests of this process: a test cleans up what it leaves there."""
     with scratch_database() as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def scratch_postgres() -> Callable[[], AbstractContextManager[str]]:
+    """Makes a scratch database for a fixture that lives longer than a test: `with scratch_postgres() as url`."""
+    return scratch_database
 
 
 @pytest.fixture

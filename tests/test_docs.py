@@ -53,7 +53,7 @@ def test_the_readme_opens_with_the_picture_and_the_two_commands():
     assert picture < README.index("## ")
 
 
-@pytest.mark.parametrize("document", ["README.md", "CHANGELOG.md", "docs/decisions.md"])
+@pytest.mark.parametrize("document", ["README.md", "CHANGELOG.md", "docs/decisions.md", "docs/operate.md"])
 def test_links_to_files_lead_somewhere(document):
     path = ROOT / document
     targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", path.read_text())

@@ -54,6 +54,9 @@ FormatOption = Annotated[FormatChoice | None, typer.Option("--format", help="By 
 GateOption = Annotated[
     GateChoice | None, typer.Option(help="Steps past reliable_until: marked, or refused; 'flag' when left out.")
 ]
+ScheduleOption = Annotated[
+    str | None, typer.Option(help="When to retrain, in the funnel's zone, '30 5 * * MON-FRI'; '' for no more.")
+]
 FreshOption = Annotated[str | None, typer.Option(help="Instant up to which the source is complete; now when left out.")]
 
 
@@ -72,6 +75,7 @@ def ingest(  # noqa: PLR0913, PLR0917 - each is an option of the command
     data_format: FormatOption = None,
     fresh_until: FreshOption = None,
     gate: GateOption = None,
+    schedule: ScheduleOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Take a file of events or counts into the store; an undeclared funnel is inferred."""
@@ -86,6 +90,7 @@ def ingest(  # noqa: PLR0913, PLR0917 - each is an option of the command
         timezone=timezone,
         country=country,
         gate=gate.value if gate else None,
+        schedule=schedule,
         fresh_until=instant_from_text(fresh_until, field="--fresh-until") if fresh_until else None,
         max_bytes=settings.max_expanded_bytes,
     )

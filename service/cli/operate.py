@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from service.cli.options import JsonOption, open_database, read_settings
 from service.cli.output import print_json, print_lines, print_table
 from service.document import document_from_run
 from service.store.database import Database
-from service.store.funnels import list_funnels
+from service.store.funnels import list_funnels, next_due_of
 from service.store.runs import list_runs
 from service.store.uploads import list_uploads
 from service.store.versions import get_version
@@ -27,7 +27,7 @@ def status(as_json: JsonOption = False) -> None:
         return
     print_table(
         "Funnels",
-        ["funnel", "stages", "version", "observed until", "published", "uploads", "last upload"],
+        ["funnel", "stages", "version", "observed until", "published", "uploads", "last upload", "schedule", "due"],
         [
             [
                 funnel["funnel"],
@@ -37,6 +37,8 @@ def status(as_json: JsonOption = False) -> None:
                 moment(funnel["published_at"]),
                 str(funnel["uploads"]),
                 moment(funnel["last_upload_at"]),
+                funnel["schedule"] or "none",
+                due(funnel["next_due_at"], now=datetime.now(UTC)),
             ]
             for funnel in document["funnels"]
         ],
@@ -75,6 +77,8 @@ def read_status(database: Database) -> dict[str, Any]:
                     "published_at": active and active.created_at,
                     "uploads": uploads[0].number if uploads else 0,
                     "last_upload_at": uploads[0].recorded_at if uploads else None,
+                    "schedule": record.schedule,
+                    "next_due_at": next_due_of(record),
                 }
             )
         return {
@@ -86,6 +90,11 @@ def read_status(database: Database) -> dict[str, Any]:
 def moment(instant: datetime | None) -> str:
     """An instant to the minute."""
     return "" if instant is None else f"{instant:%Y-%m-%d %H:%MZ}"
+
+
+def due(instant: datetime | None, *, now: datetime) -> str:
+    """When the next scheduled run is due, or since when nobody has started it."""
+    return "" if instant is None else f"{'overdue since ' * (instant <= now)}{moment(instant)}"
 
 
 def migrate(as_json: JsonOption = False) -> None:

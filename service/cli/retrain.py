@@ -1,19 +1,25 @@
-"""`nearcast retrain`: train a funnel on what has been recorded, and serve the result."""
+"""`nearcast retrain`: train a funnel on what has been recorded, and serve the result; or all that are due."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import sys
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 
-from service.cli.options import FunnelOption, JsonOption, open_database, read_settings
-from service.cli.output import LateProgress, print_json, print_lines
+from models.errors import InputError, NearcastError, Problem
+from service.cli.options import JsonOption, open_database, read_settings
+from service.cli.output import LateProgress, print_json, print_lines, print_problem
 from service.logs import run_id as logged_run
 from service.logs import set_up_logging
+from service.problems import ProblemError, problem_from_error
 from service.retrain import RunResult
 from service.retrain import retrain as retrain_funnel
+from service.settings import Settings
+from service.store.database import Database
+from service.store.funnels import list_funnels
 
 
 class WorkersChoice(StrEnum):
@@ -24,37 +30,95 @@ class WorkersChoice(StrEnum):
 
 
 def retrain(
-    funnel: FunnelOption,
+    funnel: Annotated[str | None, typer.Option(help="Name of the funnel; may be left out with --if-due: all.")] = None,
+    if_due: Annotated[
+        bool, typer.Option("--if-due", help="Only when the funnel's schedule says so and no run is under way.")
+    ] = False,
     workers: Annotated[WorkersChoice | None, typer.Option(help="NEARCAST_WORKERS otherwise.")] = None,
     run: Annotated[int | None, typer.Option(help="A queued run to carry out.", hidden=True)] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train a funnel on all that has been recorded; the new version is served at once."""
     settings = read_settings()
+    if workers is not None:
+        settings = settings.model_copy(update={"workers": workers.value})
+    if funnel is None and not if_due:
+        raise InputError(Problem("is missing", field="--funnel", remedy="name a funnel, or say --if-due for all"))
     set_up_logging(settings.log_level if run is not None else "warning")
     if run is not None:
         logged_run.set(str(run))
-    with open_database(settings) as database, LateProgress() as progress:
+    with open_database(settings) as database:
         database.check_schema()
-        result = retrain_funnel(
-            database,
-            funnel,
-            now=datetime.now(UTC),
-            workers=workers.value if workers else settings.workers,
-            processes=settings.processes,
-            run_id=run,
-            progress=progress,
-        )
+        if funnel is None:
+            retrain_all(database, settings, as_json=as_json)
+            return
+        result = retrain_one(database, settings, funnel, if_due=if_due, run_id=run)
     if as_json:
         print_json(document_from_result(funnel, result))
     else:
-        seconds = sum(phase.seconds for phase in result.phases)
-        served = f"version {result.version.number} is served" if result.version else "no new version"
-        print_lines([f"{funnel}: {served} after {seconds:.1f} s: {result.reason}"])
+        print_lines([line_from_result(funnel, result)])
+
+
+def retrain_one(
+    database: Database, settings: Settings, funnel: str, *, if_due: bool, run_id: int | None = None
+) -> RunResult:
+    """One run, with a progress bar; raises as `service.retrain.retrain`."""
+    with LateProgress() as progress:
+        return retrain_funnel(
+            database,
+            funnel,
+            now=datetime.now(UTC),
+            workers=settings.workers,
+            processes=settings.processes,
+            run_id=run_id,
+            if_due=if_due,
+            progress=progress,
+            lease=timedelta(seconds=settings.lease_seconds),
+        )
+
+
+def retrain_all(database: Database, settings: Settings, *, as_json: bool) -> None:
+    """Every funnel that is due, one after the other; one that fails does not keep the next from its turn."""
+    with database.read() as connection:
+        names = [record.name for record in list_funnels(connection) if record.schedule is not None]
+    documents, failed = [], set()
+    for name in names:
+        try:
+            result = retrain_one(database, settings, name, if_due=True)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the run's reason, and the others take place
+            problem = problem_of(error)
+            print_problem(problem, as_json=as_json)
+            failed.add(2 if problem.status < 500 else 1)
+            continue
+        documents.append(document_from_result(name, result))
+        if not as_json:
+            print_lines([line_from_result(name, result)])
+    if as_json:
+        print_json({"funnels": documents})
+    elif not names:
+        print_lines(["no funnel has a schedule; declare one with `nearcast ingest --schedule` or PUT"])
+    if failed:
+        sys.exit(min(failed))  # 1, the machine or us, is worse than 2, the input
+
+
+def problem_of(error: Exception) -> ProblemError:
+    """What is told of a failed run."""
+    if isinstance(error, NearcastError):
+        return problem_from_error(error)
+    return ProblemError(500, "internal", f"{type(error).__name__}: {error}")
+
+
+def line_from_result(funnel: str, result: RunResult) -> str:
+    """The outcome of a run, for a person."""
+    if result.run_id is None:
+        return f"{funnel}: {result.reason}"
+    seconds = sum(phase.seconds for phase in result.phases)
+    served = f"version {result.version.number} is served" if result.version else "no new version"
+    return f"{funnel}: {served} after {seconds:.1f} s: {result.reason}"
 
 
 def document_from_result(funnel: str, result: RunResult) -> dict[str, Any]:
-    """The outcome of a run as JSON."""
+    """The outcome of a run as JSON; `run` is null when it was not its turn."""
     return {
         "run": result.run_id,
         "funnel": funnel,

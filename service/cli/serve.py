@@ -20,10 +20,13 @@ if TYPE_CHECKING:
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on; NEARCAST_HOST otherwise.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on, 0 for any; NEARCAST_PORT otherwise.")] = None,
+    with_jobs: Annotated[
+        bool | None, typer.Option("--with-jobs", help="Also start the retrains that are due; NEARCAST_WITH_JOBS.")
+    ] = None,
 ) -> None:
     """Serve the HTTP API until told to stop."""
-    changes = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
-    run_server(read_settings().model_copy(update=changes))
+    said = {"host": host, "port": port, "with_jobs": with_jobs}
+    run_server(read_settings().model_copy(update={name: value for name, value in said.items() if value is not None}))
 
 
 def run_server(settings: Settings) -> None:

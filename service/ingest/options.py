@@ -41,6 +41,8 @@ class IngestOptions:
         As in `models.funnel.Funnel`; said, they become the funnel's declaration. `segment_by=""`: no segments.
     gate
         What becomes of steps past `reliable_until`; it rules at once, and the rest stays inferred.
+    schedule
+        Cron expression, in the funnel's zone, of its retrains; "": none any more.
     fresh_until
         Up to when the source is complete; None: up to now.
     max_bytes
@@ -56,6 +58,7 @@ class IngestOptions:
     timezone: str | None = None
     country: str | None = None
     gate: Gate | None = None
+    schedule: str | None = None
     fresh_until: datetime | None = None
     max_bytes: int = MAX_EXPANDED
 

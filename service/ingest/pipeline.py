@@ -19,6 +19,7 @@ from service.ingest.declaring import changed, propose, reconsider
 from service.ingest.intake import Intake
 from service.ingest.options import REPAIRS, Format, IngestOptions, IngestReport
 from service.ingest.source import format_from_name, opened, read_chunks
+from service.schedule import check_schedule
 from service.store.database import Database
 from service.store.funnels import (
     FunnelRecord,
@@ -27,6 +28,7 @@ from service.store.funnels import (
     declare_funnel,
     find_funnel,
     set_naive_times,
+    set_schedule,
 )
 from service.store.observations import MergeResult, merge_counts, merge_events
 from service.store.staging import Staging
@@ -69,6 +71,8 @@ def ingest(
     """
     check_funnel_name(funnel_name)
     options = options or IngestOptions()
+    if options.schedule:
+        check_schedule(options.schedule)
     now = now or datetime.now(UTC)
     latest = round(now.timestamp() * 1_000_000)
     with database.read() as connection:
@@ -109,6 +113,8 @@ class _Merge:
             record = declare_funnel(connection, name, funnel, now=self.now, inferred=inferred)
         else:
             record = seen
+        if self.options.schedule is not None:
+            set_schedule(connection, record, self.options.schedule or None, now=self.now)
         upload = begin_upload(
             connection, record.id, kind=intake.kind, now=self.now, fresh_until=self._fresh_until(funnel.timezone)
         )

@@ -1,5 +1,6 @@
-"""The retrain job: what it starts from (`basis`), and the run that carries it out (`job`)."""
+"""The retrain job: how a run begins (`start`), what it starts from (`basis`), and how it is carried out (`job`)."""
 
-from service.retrain.job import Progress, RunEndedError, RunResult, retrain
+from service.retrain.job import Progress, RunResult, retrain
+from service.retrain.start import RunEndedError
 
 __all__ = ["Progress", "RunEndedError", "RunResult", "retrain"]

@@ -131,17 +131,12 @@ def make_draft(basis: Basis, history: History, fitted: Fitted, repairs: Sequence
 
 
 def overtaken(connection: Connection, basis: Basis, draft: Draft) -> str | None:
-    """Why the draft is not to be published: what is served has changed since the basis was read; None: it is.
-
-    Another run's version stops it when it knows at least as much; an older one always, as somebody activated it.
-    """
+    """Why the draft is not to be published: another run's version, published meanwhile, knows as much; None: it is."""
     record = get_funnel(connection, basis.record.name)
     if record.active_version_id in (None, basis.record.active_version_id):
         return None
     assert record.active_version_id is not None
     other = get_version(connection, record.active_version_id)
-    if basis.active is not None and other.number < basis.active.number:
-        return f"version {other.number} was activated meanwhile; the next retrain continues from it"
     if other.watermark >= draft.watermark and other.funnel == draft.funnel:
         return f"nothing new: another run published version {other.number} meanwhile"
     return None

@@ -22,12 +22,13 @@ from service.retrain.basis import (
     read_basis,
     reason_to_publish,
 )
+from service.retrain.start import Aside, RunEndedError, Started, start
 from service.store.database import Database
 from service.store.errors import StoreError
 from service.store.funnels import get_funnel, lock_funnel
-from service.store.lease import Held, Lease, acquire_lease, check_lease, renew_lease
-from service.store.runs import Phase, fail_silent_runs, finish_run, get_run, queue_run, report_run, start_run
-from service.store.versions import Draft, Version, publish_version
+from service.store.lease import check_lease, renew_lease
+from service.store.runs import Phase, finish_run, report_run
+from service.store.versions import Draft, Version, get_version, publish_version
 from service.workers import Workers, make_mapper
 
 if TYPE_CHECKING:
@@ -45,17 +46,11 @@ Progress = Callable[[str, int, int], None]
 """Called with the phase, how many of its parts are done, and how many there are."""
 
 
-class RunEndedError(NearcastError):
-    """The run is not there to be run: it has been ended, or taken, by another."""
-
-    slug = "run-ended"
-
-
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """How a run ended; `version` is None when there was nothing new."""
+    """How a run ended; `version` is None when there was nothing new, `run_id` when it was not its turn to run."""
 
-    run_id: int
+    run_id: int | None
     status: Literal["succeeded"]
     reason: str
     version: Version | None
@@ -63,7 +58,7 @@ class RunResult:
     counts: dict[str, int]
 
 
-def retrain(
+def retrain(  # noqa: PLR0913 - all but the funnel and the clock have a default
     database: Database,
     funnel_name: str,
     *,
@@ -71,6 +66,7 @@ def retrain(
     workers: Workers = "inline",
     processes: int | None = None,
     run_id: int | None = None,
+    if_due: bool = False,
     progress: Progress | None = None,
     lease: timedelta = LEASE,
 ) -> RunResult:
@@ -84,6 +80,8 @@ def retrain(
         Where series are fitted, see `service.workers.make_mapper`.
     run_id
         A queued run to carry out; None: a new one.
+    if_due
+        Only if the funnel's schedule says so, and no run is under way.
     lease
         How long another run waits for this one when it falls silent.
 
@@ -94,31 +92,17 @@ def retrain(
         what was served goes on being served. So it is for any other exception.
     """
     with database.write() as connection:
-        record = get_funnel(connection, funnel_name)
-        lock_funnel(connection, record.id)  # first: what comes after holds its row in other ways
-        fail_silent_runs(connection, now=now)
-        run_id = run_id or queue_run(connection, record.id, now=now).id
-        if get_run(connection, run_id).funnel_id != record.id or not start_run(connection, run_id, now=now):
-            raise RunEndedError(f"run {run_id} is not a queued run of {funnel_name!r}")
-        held = acquire_lease(connection, record.id, run_id, now=now, length=lease)
-        if isinstance(held, Held):
-            return step_aside(connection, run_id, held, now=now)
-        known = get_run(connection, run_id).counts
-    job = Job(database, held, counts=known, length=lease, now=now, progress=progress or ignore_progress)
+        started = start(connection, funnel_name, now=now, length=lease, run_id=run_id, if_due=if_due)
+    if isinstance(started, Aside):
+        return RunResult(started.run_id, "succeeded", started.reason, None, (), {})
+    job = Job(database, started, length=lease, now=now, progress=progress or ignore_progress)
     try:
         with job:
-            return job.carry_out(record.name, workers=workers, processes=processes)
+            return job.carry_out(funnel_name, workers=workers, processes=processes)
     except BaseException as error:
         with suppress(StoreError):  # the store may be what failed; silence marks the run later
             job.fail(error)
         raise
-
-
-def step_aside(connection: Connection, run_id: int, held: Held, *, now: datetime) -> RunResult:
-    """End a run that another one leaves nothing to do."""
-    reason = f"nothing done: run {held.run_id} is retraining this funnel, its lease lasts until {held.until:%H:%M:%S}Z"
-    finish_run(connection, run_id, status="succeeded", reason=reason, now=now)
-    return RunResult(run_id, "succeeded", reason, None, (), {})
 
 
 class Job:
@@ -127,23 +111,23 @@ class Job:
     def __init__(
         self,
         database: Database,
-        lease: Lease,
+        started: Started,
         *,
-        counts: dict[str, int],
         length: timedelta,
         now: datetime,
         progress: Progress,
     ) -> None:
         self._database = database
-        self._lease, self._length = lease, length
-        self._run_id = lease.run_id
+        self._started = started
+        self._lease, self._length = started.lease, length
+        self._run_id = started.lease.run_id
         self._began, self._clock = now, clock()
         self._progress = progress
         self._finished: list[Phase] = []
         self._open: tuple[str, float] | None = None
-        self._counts = dict(counts)
+        self._counts = dict(started.counts)
         self._ended = threading.Event()
-        self._pulse = threading.Thread(target=self._beat, name=f"run-{lease.run_id}", daemon=True)
+        self._pulse = threading.Thread(target=self._beat, name=f"run-{self._run_id}", daemon=True)
 
     def __enter__(self) -> Self:
         self._pulse.start()
@@ -206,11 +190,18 @@ class Job:
         with self._database.write() as connection:
             lock_funnel(connection, basis.record.id)
             check_lease(connection, self._lease, now=self._now())
-            stopped = overtaken(connection, basis, draft)
+            stopped = self._chosen_meanwhile(connection, basis) or overtaken(connection, basis, draft)
             version = None if stopped else self._publish_version(connection, basis, draft, fitted)
-            reason = stopped or draft.reason
-            self._finish(connection, reason, version)
+            reason = self._finish(connection, stopped or draft.reason, version)
         return self._result(reason, version)
+
+    def _chosen_meanwhile(self, connection: Connection, basis: Basis) -> str | None:
+        """Why not to publish over a version that somebody has activated since the run began; None: nobody has."""
+        record = get_funnel(connection, basis.record.name)
+        if record.activations == self._started.activations or record.active_version_id is None:
+            return None
+        chosen = get_version(connection, record.active_version_id)
+        return f"version {chosen.number} was activated meanwhile; the next retrain continues from it"
 
     def _publish_version(self, connection: Connection, basis: Basis, draft: Draft, fitted: Fitted) -> Version:
         return publish_version(
@@ -225,10 +216,15 @@ class Job:
 
     def _nothing_new(self, reason: str) -> RunResult:
         with self._database.write() as connection:
-            self._finish(connection, reason, None)
+            reason = self._finish(connection, reason, None)
         return self._result(reason, None)
 
-    def _finish(self, connection: Connection, reason: str, version: Version | None) -> None:
+    def _finish(self, connection: Connection, reason: str, version: Version | None) -> str:
+        """End the run in the transaction that does what it was for; the reason, with what it makes up for."""
+        if version is not None:  # what was written may have taken longer than the lease lasted
+            check_lease(connection, self._lease, now=self._now())
+        if missed := self._started.missed:
+            reason = f"{reason}; makes up for {missed} earlier due instant{'s' if missed > 1 else ''}"
         ended = finish_run(
             connection,
             self._run_id,
@@ -241,6 +237,7 @@ class Job:
         )
         if not ended:  # taken for dead, say after a long suspension: another run may have started since
             raise RunEndedError(f"run {self._run_id} was ended by another process; it publishes nothing")
+        return reason
 
     def _result(self, reason: str, version: Version | None) -> RunResult:
         return RunResult(self._run_id, "succeeded", reason, version, tuple(self._phases()), self._counts)

@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection
 
 from service.routes.bodies import read_json
 from service.routes.context import Context, Resources
+from service.schedule import check_schedule
 from service.schemas import FunnelDeclaration, FunnelDocument, FunnelList, FunnelName, problem_responses
 from service.store.funnels import (
     FunnelRecord,
@@ -19,6 +20,8 @@ from service.store.funnels import (
     find_funnel,
     get_funnel,
     list_funnels,
+    next_due_of,
+    set_schedule,
 )
 from service.store.versions import get_version
 
@@ -34,9 +37,10 @@ def document_from_funnel(connection: Connection, record: FunnelRecord) -> dict[s
     active = record.active_version_id
     return {
         "funnel": record.name,
-        "declaration": declaration_from_funnel(record.funnel),
+        "declaration": declaration_from_funnel(record.funnel) | {"schedule": record.schedule},
         "inferred": record.inferred,
         "active_version": None if active is None else get_version(connection, active).number,
+        "next_due_at": next_due_of(record),
         "created_at": record.created_at,
         "updated_at": record.updated_at,
     }
@@ -51,7 +55,8 @@ def document_from_funnel(connection: Connection, record: FunnelRecord) -> dict[s
 async def put_funnel(request: Request, funnel: FunnelName, context: Context, response: Response) -> dict[str, Any]:
     """Declare a funnel, or change it.
 
-    `gate` and `max_horizon` rule what is served at once; all else takes effect with the next retrain.
+    `gate` and `max_horizon` rule what is served at once, `schedule` when it is retrained; all else takes effect with
+    the next retrain.
     """
     declaration = await read_json(request, FunnelDeclaration, limit=LARGEST_DECLARATION)
     document, made = await run_sync(declare, context, funnel, declaration)
@@ -68,11 +73,15 @@ def declare(context: Resources, name: str, declaration: FunnelDeclaration) -> tu
 
     funnel = declaration.funnel()
     check_declaration(funnel)
+    if declaration.schedule is not None:
+        check_schedule(declaration.schedule)
+    now = datetime.now(UTC)
     with context.database.write() as connection:
         known = find_funnel(connection, name)
         if known is not None:
             check_timezone_stays(known, funnel.timezone)
-        record = declare_funnel(connection, name, funnel, now=datetime.now(UTC))
+        record = declare_funnel(connection, name, funnel, now=now)
+        record = set_schedule(connection, record, declaration.schedule, now=now)
         return document_from_funnel(connection, record), known is None
 
 

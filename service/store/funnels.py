@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection, Row
 
 from models.errors import FunnelError
 from models.funnel import DeclaredDay, Funnel
+from service.schedule import Due, find_due, next_due
 from service.store.errors import FunnelNotFoundError
 from service.store.instants import datetime_from_micros, micros_from_datetime
 from service.store.tables import funnels
@@ -32,6 +33,12 @@ class FunnelRecord:
         Whether the source writes times without a zone; None before the first upload.
     active_version_id
         The version that is served; None before the first retrain.
+    activations
+        How often somebody chose the version to serve; a retrain that sees it change publishes nothing.
+    schedule
+        Cron expression, in the funnel's zone, of its retrains; None: nothing is due.
+    due_after
+        Due instants up to here are dealt with, or from before there was a schedule.
     """
 
     id: int
@@ -40,6 +47,9 @@ class FunnelRecord:
     inferred: bool
     naive_times: bool | None
     active_version_id: int | None
+    activations: int
+    schedule: str | None
+    due_after: datetime | None
     created_at: datetime
     updated_at: datetime
 
@@ -73,8 +83,10 @@ def find_funnel(connection: Connection, name: str) -> FunnelRecord | None:
     return None if row is None else record_from_row(row)
 
 
-def get_funnel(connection: Connection, name: str) -> FunnelRecord:
-    """The funnel of that name; FunnelNotFoundError when there is none."""
+def get_funnel(connection: Connection, name: str, *, lock: bool = False) -> FunnelRecord:
+    """The funnel of that name; FunnelNotFoundError when there is none. `lock` it first, as `lock_funnel`."""
+    if lock:
+        connection.execute(sa.select(funnels.c.id).where(funnels.c.name == name).with_for_update())
     record = find_funnel(connection, name)
     if record is None:
         raise FunnelNotFoundError(name)
@@ -99,6 +111,45 @@ def set_naive_times(connection: Connection, funnel_id: int, *, naive: bool) -> N
 def set_active_version(connection: Connection, funnel_id: int, version_id: int) -> None:
     """Serve this version from now on."""
     connection.execute(sa.update(funnels).where(funnels.c.id == funnel_id).values(active_version_id=version_id))
+
+
+def count_activation(connection: Connection, funnel_id: int) -> None:
+    """Note that somebody chose what is served: retrains that are under way must not publish over it."""
+    counted = {"activations": funnels.c.activations + 1}
+    connection.execute(sa.update(funnels).where(funnels.c.id == funnel_id).values(**counted))
+
+
+def set_schedule(connection: Connection, record: FunnelRecord, schedule: str | None, *, now: datetime) -> FunnelRecord:
+    """Retrain at the due instants of `schedule` from now on; the same one again changes nothing."""
+    if schedule == record.schedule:
+        return record
+    instant = micros_from_datetime(now)
+    changes = {"schedule": schedule, "due_after": instant, "updated_at": instant}
+    connection.execute(sa.update(funnels).where(funnels.c.id == record.id).values(**changes))
+    return get_funnel(connection, record.name)
+
+
+def take_due(connection: Connection, record: FunnelRecord, *, now: datetime) -> Due | None:
+    """What is due of a funnel, dealt with from now on by whoever asks: in a transaction that has locked the funnel."""
+    due = due_of(record, now=now)
+    if due is not None:
+        dealt = sa.update(funnels).where(funnels.c.id == record.id)
+        connection.execute(dealt.values(due_after=micros_from_datetime(now)))
+    return due
+
+
+def due_of(record: FunnelRecord, *, now: datetime) -> Due | None:
+    """The due instants of a funnel that no run has been started for; None when there are none, or no schedule."""
+    if record.schedule is None or record.due_after is None:
+        return None
+    return find_due(record.schedule, record.funnel.timezone, after=record.due_after, now=now)
+
+
+def next_due_of(record: FunnelRecord) -> datetime | None:
+    """The first due instant that no run has been started for: overdue when it is past; None without a schedule."""
+    if record.schedule is None or record.due_after is None:
+        return None
+    return next_due(record.schedule, record.funnel.timezone, after=record.due_after)
 
 
 def declaration_from_funnel(funnel: Funnel) -> dict[str, Any]:
@@ -145,6 +196,9 @@ def record_from_row(row: Row[Any]) -> FunnelRecord:
         inferred=row.inferred,
         naive_times=row.naive_times,
         active_version_id=row.active_version_id,
+        activations=row.activations,
+        schedule=row.schedule,
+        due_after=None if row.due_after is None else datetime_from_micros(row.due_after),
         created_at=datetime_from_micros(row.created_at),
         updated_at=datetime_from_micros(row.updated_at),
     )

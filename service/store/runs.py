@@ -41,6 +41,8 @@ class Run:
         What it dealt with: rows, series, forecasts.
     version_id
         What it published; None when there was nothing new, or it failed.
+    due_at
+        The due instant of the funnel's schedule that it answers; None when somebody asked for it.
     heartbeat_at
         When it last reported.
     """
@@ -53,6 +55,7 @@ class Run:
     phases: tuple[Phase, ...]
     counts: dict[str, int]
     version_id: int | None
+    due_at: datetime | None
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -73,6 +76,13 @@ def start_run(connection: Connection, run_id: int, *, now: datetime) -> bool:
     taken = sa.update(runs).where(runs.c.id == run_id, runs.c.status == "queued")
     changed = connection.execute(taken.values(status="running", started_at=instant, heartbeat_at=instant))
     return changed.rowcount == 1
+
+
+def note_due(connection: Connection, run_id: int, *, at: datetime, missed: int) -> None:
+    """Write down the due instant that a run answers, and how many earlier ones it makes up for."""
+    counts = get_run(connection, run_id).counts | ({"missed": missed} if missed else {})
+    answered = sa.update(runs).where(runs.c.id == run_id)
+    connection.execute(answered.values(due_at=micros_from_datetime(at), counts=counts))
 
 
 def report_run(connection: Connection, run_id: int, *, now: datetime, phases: Sequence[Phase]) -> bool:
@@ -113,8 +123,9 @@ def fail_silent_runs(connection: Connection, *, now: datetime, silence: timedelt
     """Mark runs failed whose lease has lapsed, or whose process has stopped reporting; how many."""
     instant = micros_from_datetime(now)
     limit = micros_from_datetime(now - silence)
-    lapsed = sa.select(leases.c.run_id).where(leases.c.run_id.is_not(None), leases.c.expires_at <= instant)
-    dead = sa.or_(runs.c.heartbeat_at < limit, runs.c.id.in_(lapsed))
+    holders = sa.select(leases.c.run_id).where(leases.c.run_id.is_not(None))
+    lapsed, holding = holders.where(leases.c.expires_at <= instant), holders.where(leases.c.expires_at > instant)
+    dead = sa.or_(runs.c.id.in_(lapsed), sa.and_(runs.c.heartbeat_at < limit, runs.c.id.not_in(holding)))
     found = connection.execute(sa.select(runs.c.id).where(runs.c.status.in_(OPEN), dead).order_by(runs.c.id)).scalars()
     reason = "its process stopped reporting and its lease ended; it was killed, paused, or lost its machine"
     return sum(finish_run(connection, run_id, status="failed", reason=reason, now=now) for run_id in found.all())
@@ -157,6 +168,7 @@ def run_from_row(row: Row[Any]) -> Run:
         phases=tuple(Phase(**phase) for phase in row.phases),
         counts=row.counts,
         version_id=row.version_id,
+        due_at=None if row.due_at is None else datetime_from_micros(row.due_at),
         created_at=datetime_from_micros(row.created_at),
         started_at=None if row.started_at is None else datetime_from_micros(row.started_at),
         finished_at=None if row.finished_at is None else datetime_from_micros(row.finished_at),

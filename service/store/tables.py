@@ -22,7 +22,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA_HEAD = "0002"
+SCHEMA_HEAD = "0003"
 """Migration that makes these tables; a test holds it equal to the newest one."""
 
 NAMING = {
@@ -52,6 +52,9 @@ funnels = Table(
     Column("naive_times", Boolean, comment="whether the source writes times without a zone; null: not seen yet"),
     # No foreign key: funnels and versions would refer to each other.
     Column("active_version_id", Integer),
+    Column("activations", Integer, nullable=False, server_default="0", comment="how often a version was chosen"),
+    Column("schedule", Text, comment="cron expression in the funnel's time zone; null: none"),
+    Column("due_after", BigInteger, comment="due instants up to here are dealt with"),
     Column("created_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
 )
@@ -176,6 +179,7 @@ runs = Table(
     Column("phases", JSON, nullable=False, comment="[{name, seconds}]"),
     Column("counts", JSON, nullable=False),
     Column("version_id", ForeignKey("versions.id")),
+    Column("due_at", BigInteger, comment="the due instant it answers; null: asked for"),
     Column("created_at", BigInteger, nullable=False),
     Column("started_at", BigInteger),
     Column("finished_at", BigInteger),

@@ -16,6 +16,7 @@ from models.funnel import Funnel
 from models.state import arrays_from_bytes, bytes_from_arrays, bytes_from_forecast, forecast_from_bytes
 from service.store.errors import VersionNotFoundError
 from service.store.funnels import (
+    count_activation,
     declaration_from_funnel,
     funnel_from_declaration,
     lock_funnel,
@@ -152,6 +153,8 @@ def get_version(connection: Connection, version_id: int) -> Version:
 def activate_version(connection: Connection, funnel_id: int, number: int) -> Version:
     """Serve a version published earlier, or again the newest; the next retrain continues from it.
 
+    A retrain that is under way publishes nothing.
+
     Raises VersionNotFoundError when the funnel has none of that number, DamagedPayloadError when it cannot be served.
     """
     lock_funnel(connection, funnel_id)
@@ -162,6 +165,7 @@ def activate_version(connection: Connection, funnel_id: int, number: int) -> Ver
     version = version_from_row(row)
     read_forecasts(connection, version.id)  # what cannot be read must not take the place of what is served
     set_active_version(connection, funnel_id, version.id)
+    count_activation(connection, funnel_id)
     return version
 
 

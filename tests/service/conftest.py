@@ -78,7 +78,7 @@ def running(directory: Path, *, until: str = "/readyz", **settings: str) -> Iter
         process = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=output, stderr=output)
     server = Running(f"http://127.0.0.1:{port}", settings["database_url"], process, log)
     try:
-        wait_until(lambda: answers(server, until), seconds=60, what=f"the server to answer: see {log}")
+        wait_until(lambda: answers(server, until), seconds=180, what=f"the server to answer: see {log}")
         yield server
     finally:
         process.terminate()

@@ -98,3 +98,21 @@ def test_a_declaration_may_change_the_zone_of_times_that_have_one(client, funnel
     declaration = client.get(f"/v1/funnels/{funnel}").json()["declaration"]
     changed = client.put(f"/v1/funnels/{funnel}", json={**declaration, "timezone": "Asia/Tokyo"})
     assert changed.status_code == 200
+
+
+def test_a_schedule_is_declared_shown_with_what_is_due_next_and_taken_back(client, funnel):
+    declaration = {"stages": ["lead"], "timezone": "Asia/Tokyo", "schedule": "0 5 * * *"}
+    made = client.put(f"/v1/funnels/{funnel}", json=declaration).json()
+    assert made["declaration"]["schedule"] == "0 5 * * *"
+    due = datetime.fromisoformat(made["next_due_at"])
+    assert (due.hour, due.minute, due > datetime.now(UTC)) == (20, 0, True)
+    again = client.put(f"/v1/funnels/{funnel}", json=made["declaration"]).json()
+    assert (again["declaration"], again["next_due_at"]) == (made["declaration"], made["next_due_at"])
+    gone = client.put(f"/v1/funnels/{funnel}", json={"stages": ["lead"]}).json()
+    assert (gone["declaration"]["schedule"], gone["next_due_at"]) == (None, None)
+
+
+@pytest.mark.parametrize("schedule", ["61 * * * *", "@daily", "0 0 31 2 *", "", "0 5 * *\n", "x" * 101])
+def test_what_is_no_schedule_is_refused_with_the_field(client, funnel, schedule):
+    refused(client.put(f"/v1/funnels/{funnel}", json={"stages": ["lead"], "schedule": schedule}), "schedule")
+    assert client.get(f"/v1/funnels/{funnel}").status_code == 404

@@ -8,16 +8,21 @@ import os
 import pty
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import orjson
 import pytest
+import sqlalchemy as sa
 
 from models.forecast import QUANTILES
 from service.cli import COMMANDS, main
+from service.store.database import Database
+from service.store.funnels import get_funnel, set_schedule
 
 ROOT = Path(__file__).parents[2]
+PAST = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +129,46 @@ def test_status_lists_funnels_and_runs(told, trained):
     assert funnel["version"] == 1
     assert document["runs"][0]["status"] == "succeeded"
     assert trained in told("status")[1]
+
+
+def test_a_schedule_is_declared_with_a_file_and_shown_by_status(told, events):
+    told("ingest", str(events), "--funnel", "nightly", "--schedule", "30 5 * * MON-FRI")
+    document = json.loads(told("status", "--json")[1])
+    (funnel,) = [funnel for funnel in document["funnels"] if funnel["funnel"] == "nightly"]
+    assert funnel["schedule"] == "30 5 * * MON-FRI"
+    assert funnel["next_due_at"].partition("T")[2] == "05:30:00+00:00"
+    code, _, said = told("ingest", str(events), "--funnel", "nightly", "--schedule", "never")
+    assert code == 2
+    assert "not a schedule" in said
+    assert "30 5 * * MON-FRI" in told("status")[1]
+    told("ingest", str(events), "--funnel", "nightly", "--schedule", "")
+    assert "30 5 * * MON-FRI" not in told("status")[1]
+
+
+def test_retrain_if_due_trains_what_is_due_once_and_says_of_the_others_why_not(told, events, home):
+    store = {"NEARCAST_DATABASE_URL": f"sqlite:///{home / 'due.db'}", "NEARCAST_WORKERS": "inline"}
+    for name in ("late", "early", "bad", "never"):
+        schedule = [] if name == "never" else ["--schedule", "0 5 * * *"]
+        told("ingest", str(events), "--funnel", name, *schedule, **store)
+    with Database(store["NEARCAST_DATABASE_URL"]) as database, database.write() as connection:
+        for name in ("late", "bad"):
+            record = set_schedule(connection, get_funnel(connection, name), None, now=PAST)
+            set_schedule(connection, record, "0 5 * * *", now=PAST)
+        connection.execute(sa.text("DELETE FROM events WHERE funnel_id = :id"), {"id": record.id})
+    code, said, problems = told("retrain", "--if-due", "--json", **store)
+    assert code == 2
+    assert "insufficient-history" in problems  # of the bad one, which does not keep the others from their turn
+    outcomes = {each["funnel"]: each for each in json.loads(said)["funnels"]}
+    assert set(outcomes) == {"late", "early"}
+    assert outcomes["late"]["version"] == 1
+    assert outcomes["late"]["counts"]["missed"] == 1000
+    assert "makes up for 1000 earlier due instants" in outcomes["late"]["reason"]
+    assert outcomes["early"]["run"] is None
+    assert "not due before" in outcomes["early"]["reason"]
+    again = told("retrain", "--funnel", "late", "--if-due", **store)
+    assert (again[0], again[1].startswith("late: not due before")) == (0, True)
+    assert told("retrain", "--funnel", "never", "--if-due", **store)[0] == 2
+    assert "--if-due" in told("retrain", **store)[2]
 
 
 def test_migrate_makes_a_store_once(told, tmp_path):

@@ -29,7 +29,7 @@ from service.store.lease import Held, acquire_lease, check_lease, renew_lease
 from service.store.observations import merge_counts
 from service.store.runs import fail_silent_runs, finish_run, get_run, list_runs, queue_run, report_run
 from service.store.uploads import begin_upload, finish_upload
-from service.store.versions import activate_version, list_versions, read_forecasts, read_memory
+from service.store.versions import activate_version, get_version, list_versions, read_forecasts, read_memory
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DAY = 86_400_000_000
@@ -215,14 +215,25 @@ def test_of_four_retrains_at_once_one_publishes_and_the_others_say_why_not(datab
 
 
 PAUSED = """
-import os, signal, sys
+import os, signal, sys, threading
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from service.retrain import retrain
 from service.store.database import Database
 
+turn, write = threading.Lock(), Database.write
+
+@contextmanager
+def in_turn(database):
+    with turn, write(database) as connection:
+        yield connection
+
+Database.write = in_turn
+
 def progress(phase, done, total):
     if (phase, done) == ("fit", 0):
-        os.kill(os.getpid(), signal.SIGSTOP)
+        with turn:  # a process that is stopped while it writes to SQLite lets nobody else write
+            os.kill(os.getpid(), signal.SIGSTOP)
 
 with Database(sys.argv[1]) as database:
     now = datetime.fromisoformat(sys.argv[2])
@@ -348,22 +359,27 @@ def test_a_retrain_continues_from_the_version_that_was_activated(database):
     assert versions(database) == [3, 2, 1]
 
 
-def test_a_version_activated_during_a_retrain_stays_served(database, store_url):
+@pytest.mark.parametrize("phase", ["read", "publish"])
+@pytest.mark.parametrize(("before", "chosen"), [(2, 1), (1, 2), (2, 2)])
+def test_a_version_activated_during_a_retrain_stays_served(database, store_url, before, chosen, phase):
     funnel_id = declare(database)
     upload(database)
     retrain(database, "sales", now=NOW)
     upload(database, add=5)
     retrain(database, "sales", now=NOW)
     upload(database, add=9)
+    with database.write() as connection:
+        activate_version(connection, funnel_id, before)
 
-    def roll_back(phase: str, done: int, total: int) -> None:
-        if (phase, done) == ("publish", 0):
+    def choose(reached: str, done: int, total: int) -> None:
+        if (reached, done) == (phase, 0):
             with Database(store_url) as other, other.write() as connection:
-                activate_version(connection, funnel_id, 1)
+                activate_version(connection, funnel_id, chosen)
 
-    result = retrain(database, "sales", now=NOW, progress=roll_back)
-    assert result.reason == "version 1 was activated meanwhile; the next retrain continues from it"
+    result = retrain(database, "sales", now=NOW, progress=choose)
+    assert result.reason == f"version {chosen} was activated meanwhile; the next retrain continues from it"
     with database.read() as connection:
-        chosen = list_versions(connection, funnel_id)[-1]
-        assert get_funnel(connection, "sales").active_version_id == chosen.id
+        active = get_funnel(connection, "sales").active_version_id
+        assert get_version(connection, active).number == chosen
     assert versions(database) == [2, 1]
+    assert retrain(database, "sales", now=NOW).version.number == 3
