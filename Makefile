@@ -67,9 +67,9 @@ COMPILE = pip compile --quiet --universal --python-version 3.11 --generate-hashe
 lock: $(VENV)/.made
 	$(if $(UV),,$(BIN)/python -m pip install --quiet --disable-pip-version-check uv)
 	@set -e; uv="$(or $(UV),$(BIN)/uv)"; unset UV_FIND_LINKS; \
-	$$uv $(COMPILE) pyproject.toml --extra postgres --extra parquet --output-file requirements.lock; \
+	$$uv $(COMPILE) pyproject.toml --extra postgres --extra parquet --extra dask --output-file requirements.lock; \
 	$$uv $(COMPILE) requirements-build.in --constraint requirements.lock --output-file requirements-build.lock; \
-	$$uv $(COMPILE) pyproject.toml --extra dev --extra postgres --extra parquet \
+	$$uv $(COMPILE) pyproject.toml --extra dev --extra postgres --extra parquet --extra dask \
 		--constraint requirements.lock --constraint requirements-build.lock --output-file requirements-dev.lock
 
 clean:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,16 @@ from models.cascade import Panel, forecast_funnels, make_state
 from models.forecast import STEP_DAYS
 from models.funnel import SEASON_LENGTH, TOTAL
 from models.history import History
-from models.memory import Frame, Memory, bytes_from_memory, digests_of, join, memory_from_bytes
+from models.memory import (
+    Frame,
+    Memory,
+    bytes_from_memory,
+    digests_of,
+    gathered,
+    join,
+    memory_from_bytes,
+    part_of_memory,
+)
 from models.observance import infer_observance
 from models.responses import responses_of_state
 from models.spells import moves_of_history
@@ -90,14 +99,14 @@ def make_plan(
         start_day,
     )
     names = (TOTAL, *history.segments)
+    size = max(1, BLOCK // len(history.stages))
     memories, anew = _usable(before, frame, types, periods=history.periods)
     blocks, left = [], dict(zip(names, range(len(names)), strict=True))
-    for memory in memories:
+    for memory in gathered(memories, size=size):
         kept = [name for name in memory.segments if name in left]
         if kept:
             rows = tuple(left.pop(name) for name in kept)
             blocks.append(_remembered(whole, rows, memory, kept, frame=frame, wishes=wishes))
-    size = max(1, BLOCK // len(history.stages))
     rest = list(left.values())
     for first in range(0, len(rest), size):
         rows = tuple(rest[first : first + size])
@@ -129,8 +138,26 @@ def _remembered(
     places = np.array([memory.segments.index(name) for name in kept])
     changed = (digests_of(panel, periods=memory.state.seen) != memory.digests[places]).any(axis=1)
     if len(kept) < len(memory.segments):
-        memory = Memory(frame, tuple(kept), memory.day_types, memory.digests[places], join([memory.state], [places]))
+        memory = part_of_memory(memory, places)
     return Block(panel, rows, tuple(kept), frame, memory, np.asarray(changed), wishes)
+
+
+def divide(block: Block, size: int) -> list[Block]:
+    """A block in parts of at most `size` funnels; together their results are those of the whole."""
+    parts = []
+    for first in range(0, len(block.rows), size):
+        places = np.arange(first, min(first + size, len(block.rows)))
+        parts.append(
+            replace(
+                block,
+                panel=part_of(block.panel, places.tolist()),
+                rows=block.rows[first : first + size],
+                segments=block.segments[first : first + size],
+                memory=None if block.memory is None else part_of_memory(block.memory, places),
+                changed=block.changed[places],
+            )
+        )
+    return parts
 
 
 def part_of(panel: Panel, rows: Sequence[int], *, since: int = 0) -> Panel:

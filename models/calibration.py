@@ -10,6 +10,7 @@ import numpy.typing as npt
 from models import intervals, scoring, univariate
 from models.combination import Origins, bucket_of_steps, make_origins
 from models.intervals import SCORES, count_quantiles
+from models.skill import MEASURES
 
 Array = npt.NDArray[np.float64]
 Days = npt.NDArray[np.int64]
@@ -140,4 +141,23 @@ def forecast_series(
         scale=scale,
         observed=np.isfinite(counts).sum(axis=1).astype(np.float64),
         recent=rolling.state.recent,
+    )
+
+
+def unfitted(counts: Array, *, horizon: int) -> SeriesForecasts:
+    """What is known of series (n, periods) that nothing could be fitted to: their latest counts, and no forecast."""
+    recent = np.full((len(counts), univariate.RECENT), np.nan)
+    latest = counts[:, -univariate.RECENT :]
+    recent[:, univariate.RECENT - latest.shape[1] :] = latest
+    unknown = np.full((len(counts), horizon), np.nan)
+    return SeriesForecasts(
+        mean=unknown,
+        quantiles=np.full((len(counts), horizon, len(SCORES)), np.nan),
+        in_flight=unknown,
+        ceiling=univariate.GROWTH * (np.nan_to_num(recent).max(axis=1) + 1),
+        cascaded=np.zeros(len(counts), dtype=np.bool_),
+        sums=np.zeros((len(counts), len(np.unique(bucket_of_steps(horizon))), len(MEASURES))),
+        scale=np.full(len(counts), np.nan),
+        observed=np.isfinite(counts).sum(axis=1).astype(np.float64),
+        recent=recent,
     )

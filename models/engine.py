@@ -6,26 +6,26 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from models.baseline import weekday_mean
-from models.blocks import Block, BlockResult, Wishes, fit_block, make_plan
+from models.blocks import BlockResult, Wishes, divide, fit_block, make_plan
 from models.calendar import Calendar
-from models.calibration import SeriesForecasts
+from models.calibration import SeriesForecasts, unfitted
 from models.coherence import coherent
 from models.forecast import Forecast
 from models.funnel import SEASON_LENGTH, TOTAL
 from models.history import History
+from models.isolation import Isolated, Mapper, attempt, isolate
 from models.levers import pack
 from models.repairs import Repair
 from models.skill import Score, coverage_from_scores, reliable_until, scores_from_sums
 
 Array = npt.NDArray[np.float64]
-Mapper = Callable[[Callable[[Any], Any], Sequence[Any]], list[Any]]
-"""Applies a function to blocks, in order: in threads, processes or on other machines."""
 
 LEAST_FITTED = 14
 """With fewer periods the weekday mean answers."""
@@ -42,7 +42,8 @@ class Fitted:
     memory: what the next fit can start from, a payload a block. calendar_note: whose holidays were found to be kept,
     when no country is known. responses: by segment, for `models.levers.unpack`; empty unless asked for. appended,
     refitted: series continued from memory, and fitted from their first period on. anew: why nothing could be
-    continued, though there was a memory.
+    continued, though there was a memory. quarantined: segments whose fit failed, and how; their baseline answers, and
+    nothing is remembered of them, so that the next fit tries again.
     """
 
     forecasts: tuple[Forecast, ...]
@@ -53,6 +54,7 @@ class Fitted:
     appended: int = 0
     refitted: int = 0
     anew: str | None = None
+    quarantined: Mapping[str, str] = field(default_factory=dict)
 
 
 def fit(
@@ -64,6 +66,7 @@ def fit(
     before: Sequence[bytes] = (),
     mapper: Mapper | None = None,
     responses: bool = False,
+    apart: bool = False,
 ) -> Fitted:
     """Fit, forecast and score every series of a clean history.
 
@@ -82,18 +85,18 @@ def fit(
         Where blocks are computed; None: in threads of this process. The result does not depend on it.
     responses
         Whether scenarios will be asked for.
+    apart
+        Whether the mapper gets even what is quicker computed here, as a series may take its process down.
     """
     wishes = Wishes(scored, responses)
     plan = make_plan(history, calendar=calendar, horizon=horizon, wishes=wishes, before=before)
-    light = all(block.memory is not None and block.changed.mean() < FEW for block in plan.blocks)
-    results = (in_threads if light or mapper is None else mapper)(fit_block, plan.blocks)
+    light = not apart and all(block.memory is not None and block.changed.mean() < FEW for block in plan.blocks)
+    chosen = in_threads if light or mapper is None else mapper
+    isolated = isolate(fit_block, plan.blocks, mapper=chosen, divide=divide)
     stages = len(history.stages)
-    places = {
-        row * stages + stage: (result.now, funnel * stages + stage)
-        for block, result in zip(plan.blocks, results, strict=True)
-        for funnel, row in enumerate(block.rows)
-        for stage in range(stages)
-    }
+    places = _places(history, isolated, horizon=horizon)
+    names = (TOTAL, *history.segments)
+    quarantined = {names[row]: reason for row, reason in sorted(isolated.lost.items())}
     repairs = _repairs_by_stage(history)
     forecasts: list[Forecast] = []
     scorecard: list[Score] = []
@@ -101,26 +104,46 @@ def fit(
         made, row = places[place]
         scores = scores_from_sums(segment, stage_name, made.sums[row], scale=float(made.scale[row]))
         scorecard.extend(scores)
-        forecasts.append(_forecast(history, (segment, stage_name), made, row, scores, repairs))
-    refitted = int(sum(block.changed.sum() for block in plan.blocks)) * stages
+        reason = _why_not_fitted(made, row)
+        if segment in quarantined:
+            reason = f"quarantined: {quarantined[segment]}; the next retrain tries again"
+        forecasts.append(_forecast(history, (segment, stage_name), made, row, scores, repairs, reason))
+    refitted = int(sum(block.changed.sum() for block in isolated.chunks)) * stages
     return Fitted(
         coherent(forecasts),
         tuple(scorecard),
-        tuple(result.memory for result in results),
+        tuple(result.memory for result in isolated.results),
         plan.note,
-        _responses(history, plan.blocks, results),
-        len(forecasts) - refitted,
+        _responses(history, isolated),
+        len(forecasts) - refitted - len(quarantined) * stages,
         refitted,
         plan.anew,
+        quarantined,
     )
 
 
-def _responses(history: History, blocks: Sequence[Block], results: Sequence[BlockResult]) -> dict[str, Array]:
+def _places(history: History, isolated: Isolated, *, horizon: int) -> dict[int, tuple[SeriesForecasts, int]]:
+    """Where the forecast of each series of the history is found."""
+    stages = len(history.stages)
+    lost = sorted(isolated.lost)
+    series = [row * stages + stage for row in lost for stage in range(stages)]
+    results = [(block.rows, result.now) for block, result in zip(isolated.chunks, isolated.results, strict=True)]
+    results.append((tuple(lost), unfitted(history.matrix[series], horizon=horizon)))
+    return {
+        row * stages + stage: (made, funnel * stages + stage)
+        for rows, made in results
+        for funnel, row in enumerate(rows)
+        for stage in range(stages)
+    }
+
+
+def _responses(history: History, isolated: Isolated) -> dict[str, Array]:
     """Responses by segment, of funnels that have a transition."""
     names = (TOTAL, *history.segments)
+    results: list[BlockResult] = isolated.results
     answers = {
         row: pack(result.responses[funnel])
-        for block, result in zip(blocks, results, strict=True)
+        for block, result in zip(isolated.chunks, results, strict=True)
         for funnel, row in enumerate(block.rows)
         if result.responses is not None and result.responses.shape[1]
     }
@@ -130,9 +153,9 @@ def _responses(history: History, blocks: Sequence[Block], results: Sequence[Bloc
 def in_threads(function: Callable[[Any], Any], blocks: Sequence[Any]) -> list[Any]:
     """Map over blocks in threads of this process: the kernels leave the interpreter's lock."""
     if len(blocks) == 1:
-        return [function(blocks[0])]
+        return [attempt(function, blocks[0])]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(function, blocks))
+        return list(pool.map(partial(attempt, function), blocks))
 
 
 def _forecast(
@@ -142,10 +165,10 @@ def _forecast(
     row: int,
     scores: tuple[Score, ...],
     repairs: dict[str, list[Repair]],
+    reason: str | None,
 ) -> Forecast:
-    """The forecast of one series; the weekday mean where the combination cannot answer, and why."""
+    """The forecast of one series; the weekday mean where there is a reason that the combination cannot answer."""
     segment, stage = series
-    reason = _why_not_fitted(made, row)
     mean, quantiles = made.mean[row], made.quantiles[row]
     in_flight = made.in_flight[row].copy() if reason is None else None
     if reason is not None:

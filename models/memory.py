@@ -180,6 +180,37 @@ def join(states: Sequence[PanelState], rows: Sequence[AnyArray]) -> PanelState:
     return _restore(replace(first, transitions=transitions), "", arrays)
 
 
+def part_of_memory(memory: Memory, places: AnyArray) -> Memory:
+    """What is remembered of some of the funnels."""
+    segments = tuple(memory.segments[place] for place in places)
+    return replace(memory, segments=segments, digests=memory.digests[places], state=join([memory.state], [places]))
+
+
+def gathered(memories: Sequence[Memory], *, size: int) -> list[Memory]:
+    """Neighbouring memories joined as long as they hold no more than `size` funnels.
+
+    Blocks shrink as segments end, come one by one, and when a part of them had to be fitted apart.
+    """
+    groups: list[list[Memory]] = []
+    for memory in memories:
+        held = sum(len(other.segments) for other in groups[-1]) if groups else size
+        if held + len(memory.segments) <= size and memory.state.seen == groups[-1][-1].state.seen:
+            groups[-1].append(memory)
+        else:
+            groups.append([memory])
+    return [group[0] if len(group) == 1 else _joined(group) for group in groups]
+
+
+def _joined(memories: Sequence[Memory]) -> Memory:
+    rows = [np.arange(len(memory.segments)) for memory in memories]
+    return replace(
+        memories[0],
+        segments=tuple(name for memory in memories for name in memory.segments),
+        digests=np.concatenate([memory.digests for memory in memories]),
+        state=join([memory.state for memory in memories], rows),
+    )
+
+
 def _chosen(values: AnyArray, rows: AnyArray, *, funnels: int) -> AnyArray:
     """What belongs to some of the funnels, whether there is one row for each funnel or one for each series."""
     each = len(values) // funnels

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -17,6 +16,8 @@ from service.store.errors import StoreError
 from service.store.funnels import get_funnel, lock_funnel
 from service.store.idempotency import forget_keys
 from service.store.runs import OPEN, Run, fail_silent_runs, finish_run, get_run, list_runs, queue_run
+from service.workers.exits import description_of_exit
+from service.workers.pool import check_pool, pool_from_settings
 
 MOST_JOBS = 4
 """Retrain processes at once; more are asked to come back."""
@@ -36,6 +37,7 @@ class Jobs:
     """Starts retrain processes and marks the runs of those that die."""
 
     def __init__(self, database: Database, settings: Settings) -> None:
+        check_pool(pool_from_settings(settings))  # now, not at every retrain
         self._database = database
         self._settings = settings
         self._lock = threading.Lock()
@@ -165,13 +167,3 @@ class Jobs:
                     forget_keys(connection, before=now - kept)
             except StoreError as error:
                 logger.warning("could not tidy the store", extra={"reason": str(error)})
-
-
-def description_of_exit(code: int) -> str:
-    """`was killed by SIGKILL` or `ended with code 1`."""
-    if code >= 0:
-        return f"ended with code {code}"
-    try:
-        return f"was killed by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"was killed by signal {-code}"

@@ -42,7 +42,8 @@ TITLES = {
     "schema-mismatch": "The store has another schema than this release",
     "run-ended": "The run has ended or was taken by another process",
     "lease-lost": "The run lost its lease and published nothing",
-    "worker-died": "A worker process died",
+    "workers-unavailable": "There is no worker to fit the series",
+    "series-lost": "Most series could not be fitted",
     "damaged-payload": "What is stored is not what was written",
     "overloaded": "The server has more to do than it can take",
     "request-timeout": "The request took too long to arrive",
@@ -73,7 +74,8 @@ STATUSES_BY_SLUG: dict[str, int] = {
     "no-responses": 409,
     "damaged-payload": 500,
     "run-ended": 409,
-    "worker-died": 500,
+    "workers-unavailable": 503,
+    "series-lost": 500,
 }
 """Of errors whose modules a start does not load."""
 

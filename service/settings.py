@@ -9,6 +9,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MEBIBYTE = 1024 * 1024
 
+Workers = Literal["inline", "process", "dask"]
+"""Where series are fitted, see `service.workers`."""
+
 
 class Settings(BaseSettings):
     """What an operator may set, each as `NEARCAST_<NAME>` in the environment."""
@@ -44,11 +47,18 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(
         default=60.0, ge=1, description="Seconds after which a retrain that fell silent is given up for dead."
     )
-    workers: Literal["inline", "process"] = Field(
-        default="process", description="Where a retrain fits its series: in its own process, or a pool of them."
+    workers: Workers = Field(
+        default="process",
+        description="Where a retrain fits its series: `inline`, in a pool of processes, or on `dask`.",
     )
     processes: int | None = Field(
         default=None, ge=1, description="Size of the pool of worker processes; unset: one a core."
+    )
+    dask_address: str | None = Field(
+        default=None, description="Scheduler for `dask` workers: tcp://host:8786; tls:// beyond this machine."
+    )
+    chunk_seconds: float = Field(
+        default=600.0, gt=0, description="Seconds a worker has for one chunk of series before it is ended."
     )
     with_jobs: bool = Field(default=False, description="Whether `nearcast serve` starts the retrains that are due.")
     idempotency_hours: float = Field(

@@ -67,8 +67,8 @@ def test_a_lock_names_no_index_host_or_path(lock):
 @pytest.mark.parametrize(
     ("lock", "extras"),
     [
-        ("requirements.lock", ["postgres", "parquet"]),
-        ("requirements-dev.lock", ["postgres", "parquet", "dev"]),
+        ("requirements.lock", ["postgres", "parquet", "dask"]),
+        ("requirements-dev.lock", ["postgres", "parquet", "dask", "dev"]),
     ],
 )
 def test_the_locks_hold_what_pyproject_asks_for(lock, extras, python):
@@ -136,6 +136,7 @@ def test_the_image_s_lock_and_wheel_are_enough_to_run_nearcast(wheel, tmp_path):
     outside.mkdir()
     clean = {"PATH": f"{environment / 'bin'}:/usr/bin:/bin", "HOME": str(outside), "TMPDIR": str(outside)}
     assert "forecast" in run(["nearcast", "--help"], cwd=outside, env=clean).stdout
+    assert "tcp" in run(["dask", "worker", "--help"], cwd=outside, env=clean).stdout
     run(["nearcast", "migrate"], cwd=outside, env=clean)
     assert (outside / "nearcast.db").stat().st_size > 0
 
@@ -207,10 +208,10 @@ def test_compose_has_no_password_of_its_own(compose):
     passwords = [
         value
         for service in compose["services"].values()
-        for name, value in service["environment"].items()
+        for name, value in service.get("environment", {}).items()
         if "PASSWORD" in name or "URL" in name
     ]
-    assert len(passwords) == 2
+    assert len(passwords) == 3
     assert all("${POSTGRES_PASSWORD:?" in value for value in passwords)
 
 
@@ -221,6 +222,30 @@ def test_compose_sets_only_settings_that_exist(compose):
     assert set(compose["services"]["nearcast"]["environment"]) <= known
     used = set(re.findall(r"\bNEARCAST_[A-Z_]+", (ROOT / "Dockerfile").read_text()))
     assert used <= known
+
+
+def test_the_scale_profile_adds_a_replica_and_a_cluster_and_is_left_out_otherwise(compose):
+    services = compose["services"]
+    scaled = {name for name, service in services.items() if service.get("profiles") == ["scale"]}
+    assert scaled == {"replica", "scheduler", "worker"}
+    assert set(services) - scaled == {"nearcast", "postgres"}
+    assert services["replica"]["environment"] == services["nearcast"]["environment"]
+    assert services["nearcast"]["environment"]["NEARCAST_DASK_ADDRESS"] == services["worker"]["command"][2]
+    for name in scaled:
+        assert services[name]["read_only"] is True
+        assert services[name]["cap_drop"] == ["ALL"]
+        assert all(port.startswith("127.0.0.1:") for port in services[name].get("ports", ()))
+    data = [volume for service in services.values() for volume in service["volumes"] if volume.endswith(":/data")]
+    assert len(set(data)) == len(data) == 4
+
+
+@pytest.mark.parametrize("name", ["scheduler", "worker"])
+def test_the_cluster_s_commands_are_options_that_dask_has(compose, name):
+    command = compose["services"][name]["command"]
+    known = run([str(SCRIPTS / command[0]), command[1], "--help"]).stdout
+    options = [option for option in command[2:] if option.startswith("--")]
+    assert options
+    assert [option for option in options if not re.search(rf"{option}\b", known)] == []
 
 
 @pytest.mark.parametrize("target", ["demo", "test", "serve", "check", "fmt", "lock", "bench", "clean"])

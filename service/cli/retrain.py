@@ -20,6 +20,7 @@ from service.retrain import retrain as retrain_funnel
 from service.settings import Settings
 from service.store.database import Database
 from service.store.funnels import list_funnels
+from service.workers import pool_from_settings
 
 
 class WorkersChoice(StrEnum):
@@ -27,6 +28,7 @@ class WorkersChoice(StrEnum):
 
     inline = "inline"
     process = "process"
+    dask = "dask"
 
 
 def retrain(
@@ -35,11 +37,16 @@ def retrain(
         bool, typer.Option("--if-due", help="Only when the funnel's schedule says so and no run is under way.")
     ] = False,
     workers: Annotated[WorkersChoice | None, typer.Option(help="NEARCAST_WORKERS otherwise.")] = None,
+    dask_address: Annotated[
+        str | None, typer.Option(help="Of a Dask scheduler, tcp://host:8786; NEARCAST_DASK_ADDRESS otherwise.")
+    ] = None,
     run: Annotated[int | None, typer.Option(help="A queued run to carry out.", hidden=True)] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train a funnel on all that has been recorded; the new version is served at once."""
     settings = read_settings()
+    if dask_address is not None:
+        settings = settings.model_copy(update={"workers": "dask", "dask_address": dask_address})
     if workers is not None:
         settings = settings.model_copy(update={"workers": workers.value})
     if funnel is None and not if_due:
@@ -68,8 +75,7 @@ def retrain_one(
             database,
             funnel,
             now=datetime.now(UTC),
-            workers=settings.workers,
-            processes=settings.processes,
+            pool=pool_from_settings(settings),
             run_id=run_id,
             if_due=if_due,
             progress=progress,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.engine import Connection
 
 from models.records import Counts, Events
+from service.retrain.quarantine import quarantine_documents, quarantined_in, reason_to_retry
 from service.store.funnels import FunnelRecord, get_funnel
 from service.store.observations import read_counts, read_events
 from service.store.uploads import changed_since, fresh_until, watermark
@@ -49,7 +50,7 @@ def read_basis(connection: Connection, name: str) -> Basis:
     last = watermark(connection, record.id)
     calendar = make_calendar(record.funnel)
     same = active is not None and (active.funnel, active.calendar) == (record.funnel, calendar.version)
-    unread = same and active is not None and active.watermark == last
+    unread = same and active is not None and active.watermark == last and not quarantined_in(active)
     events = None if unread else read_events(connection, record.id)
     counts = None if unread else read_counts(connection, record.id)
     return Basis(
@@ -95,7 +96,7 @@ def reason_to_publish(basis: Basis, cutoff: date) -> str | None:
         return f"the calendar changed to {basis.calendar.version}"
     if cutoff != active.cutoff:
         return f"the data are now complete up to {cutoff}"
-    return None
+    return reason_to_retry(active)
 
 
 def make_draft(basis: Basis, history: History, fitted: Fitted, repairs: Sequence[Repair], *, reason: str) -> Draft:
@@ -111,6 +112,7 @@ def make_draft(basis: Basis, history: History, fitted: Fitted, repairs: Sequence
         ],
         "holidays": fitted.calendar_note or basis.calendar.version,
         "fitted_anew": fitted.anew,
+        "quarantined": quarantine_documents(fitted),
         "first_day": history.start,
         "cutoff": history.cutoff,
         "events": 0 if basis.events is None else len(basis.events),

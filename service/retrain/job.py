@@ -22,6 +22,7 @@ from service.retrain.basis import (
     read_basis,
     reason_to_publish,
 )
+from service.retrain.quarantine import check_quarantine, is_suspect, quarantined_in, reason_to_retry
 from service.retrain.start import Aside, RunEndedError, Started, start
 from service.store.database import Database
 from service.store.errors import StoreError
@@ -29,7 +30,7 @@ from service.store.funnels import get_funnel, lock_funnel
 from service.store.lease import check_lease, renew_lease
 from service.store.runs import Phase, finish_run, report_run
 from service.store.versions import Draft, Version, get_version, publish_version
-from service.workers import Workers, make_mapper
+from service.workers import INLINE, Pool, make_mapper
 
 if TYPE_CHECKING:
     from models.engine import Fitted
@@ -58,13 +59,12 @@ class RunResult:
     counts: dict[str, int]
 
 
-def retrain(  # noqa: PLR0913 - all but the funnel and the clock have a default
+def retrain(
     database: Database,
     funnel_name: str,
     *,
     now: datetime,
-    workers: Workers = "inline",
-    processes: int | None = None,
+    pool: Pool = INLINE,
     run_id: int | None = None,
     if_due: bool = False,
     progress: Progress | None = None,
@@ -76,8 +76,8 @@ def retrain(  # noqa: PLR0913 - all but the funnel and the clock have a default
     ----------
     now
         The present instant, with a zone.
-    workers, processes
-        Where series are fitted, see `service.workers.make_mapper`.
+    pool
+        Where series are fitted.
     run_id
         A queued run to carry out; None: a new one.
     if_due
@@ -98,7 +98,7 @@ def retrain(  # noqa: PLR0913 - all but the funnel and the clock have a default
     job = Job(database, started, length=lease, now=now, progress=progress or ignore_progress)
     try:
         with job:
-            return job.carry_out(funnel_name, workers=workers, processes=processes)
+            return job.carry_out(funnel_name, pool=pool)
     except BaseException as error:
         with suppress(StoreError):  # the store may be what failed; silence marks the run later
             job.fail(error)
@@ -137,10 +137,11 @@ class Job:
         self._ended.set()
         self._pulse.join()
 
-    def carry_out(self, name: str, *, workers: Workers, processes: int | None) -> RunResult:
+    def carry_out(self, name: str, *, pool: Pool) -> RunResult:
         """Read, clean, fit, publish."""
         with self._phase("read"), self._database.read() as connection:
             basis = read_basis(connection, name)
+            suspect = is_suspect(connection, basis.record.id, basis.active)
         if basis.events is None and basis.counts is None and basis.active is not None:
             return self._nothing_new(f"nothing new since version {basis.active.number}")
         with self._phase("clean"):
@@ -150,7 +151,11 @@ class Job:
             assert basis.active is not None
             return self._nothing_new(f"nothing new since version {basis.active.number}")
         with self._phase("fit"):
-            fitted = self._fit(basis, history, workers=workers, processes=processes)
+            fitted = self._fit(basis, history, pool=pool, apart=suspect)
+        check_quarantine(fitted, active=basis.active)
+        if reason == reason_to_retry(basis.active) and set(quarantined_in(basis.active)) <= set(fitted.quarantined):
+            assert basis.active is not None
+            return self._nothing_new(f"nothing new since version {basis.active.number}; what is quarantined stays so")
         with self._phase("publish"):
             draft = make_draft(basis, history, fitted, repairs, reason=reason)
             return self._publish(basis, draft, fitted)
@@ -161,22 +166,25 @@ class Job:
         with self._database.write() as connection:
             finish_run(connection, self._run_id, status="failed", reason=reason, now=self._now(), phases=self._phases())
 
-    def _fit(self, basis: Basis, history: History, *, workers: Workers, processes: int | None) -> Fitted:
+    def _fit(self, basis: Basis, history: History, *, pool: Pool, apart: bool) -> Fitted:
         from models import engine  # noqa: PLC0415 - loads the numeric libraries
 
         def report(done: int, total: int) -> None:
             self._progress("fit", done, total)
 
-        with make_mapper(workers, processes=processes, progress=report) as mapper:
-            horizon = basis.record.funnel.horizon_limit
-            return engine.fit(
+        with make_mapper(pool, progress=report, apart=apart) as mapper:
+            fitted = engine.fit(
                 history,
                 calendar=basis.calendar,
-                horizon=horizon,
+                horizon=basis.record.funnel.horizon_limit,
                 before=basis.memory,
                 mapper=mapper,
                 responses=True,
+                apart=apart,
             )
+        for segment, reason in fitted.quarantined.items():
+            logger.warning("quarantined: %s", reason, extra={"funnel": basis.record.name, "segment": segment})
+        return fitted
 
     def _publish(self, basis: Basis, draft: Draft, fitted: Fitted) -> RunResult:
         """Version, forecasts, states, what is served and the end of the run: all in one transaction, or none."""
@@ -186,6 +194,7 @@ class Job:
             "changed_rows": basis.changed,
             "appended": fitted.appended,
             "refitted": fitted.refitted,
+            "quarantined": len(fitted.quarantined) * len(basis.record.funnel.stages),
         }
         with self._database.write() as connection:
             lock_funnel(connection, basis.record.id)

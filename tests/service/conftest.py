@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -104,6 +105,64 @@ def wait_until(condition: Callable[[], Any], *, seconds: float, what: str) -> An
             return answer
         time.sleep(0.1)
     raise AssertionError(f"waited {seconds:g} s in vain for {what}")
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A Dask scheduler and two workers with a nanny each, on loopback."""
+
+    address: str
+
+
+@contextmanager
+def clustered(directory: Path, modules: Path) -> Iterator[Cluster]:
+    """A cluster of real processes; ended afterwards."""
+    from distributed import Client
+
+    found = directory / "scheduler.json"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(modules), str(ROOT)]), "PYTHONWARNINGS": "ignore"}
+    scheduler = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(found)]
+    worker = ["--scheduler-file", str(found), "--host", "127.0.0.1", "--nthreads", "1", "--no-dashboard"]
+    commands = [["scheduler", *scheduler]] + [["worker", *worker, "--local-directory", str(directory)]] * 2
+    processes: list[subprocess.Popen[bytes]] = []
+    try:
+        for number, command in enumerate(commands):
+            with (directory / f"dask-{number}.log").open("wb") as log:
+                arguments = [sys.executable, "-m", "dask", *command]
+                processes.append(subprocess.Popen(arguments, env=environment, cwd=directory, stdout=log, stderr=log))
+            wait_until(found.exists, seconds=60, what="the scheduler to tell its address")
+        address = wait_until(lambda: address_from(found), seconds=60, what="its address")
+        with Client(address, set_as_default=False) as client:
+            client.wait_for_workers(2, timeout=120)
+        yield Cluster(address)
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(5)
+            process.kill()  # a nanny's worker ends with it
+            process.wait()
+
+
+def address_from(path: Path) -> str | None:
+    """The address in a scheduler file; None while it is being written."""
+    with suppress(ValueError, KeyError):
+        return str(json.loads(path.read_text())["address"])
+    return None
+
+
+@pytest.fixture(scope="session")
+def worker_modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where tests write modules that workers on the cluster can import."""
+    return tmp_path_factory.mktemp("modules")
+
+
+@pytest.fixture(scope="session")
+def dask_cluster(tmp_path_factory: pytest.TempPathFactory, worker_modules: Path) -> Iterator[Cluster]:
+    """One cluster for all tests that leave it as they found it."""
+    with clustered(tmp_path_factory.mktemp("cluster"), worker_modules) as cluster:
+        yield cluster
 
 
 def sales_csv(*, days: int = 120, first: date = date(2024, 1, 1)) -> str:

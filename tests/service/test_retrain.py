@@ -30,6 +30,7 @@ from service.store.observations import merge_counts
 from service.store.runs import fail_silent_runs, finish_run, get_run, list_runs, queue_run, report_run
 from service.store.uploads import begin_upload, finish_upload
 from service.store.versions import activate_version, get_version, list_versions, read_forecasts, read_memory
+from service.workers import Pool
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DAY = 86_400_000_000
@@ -339,7 +340,7 @@ def test_a_pool_of_processes_publishes_the_same_forecasts(sqlite_database, monke
     retrain(sqlite_database, "sales", now=NOW)
     declare(sqlite_database, replace(FUNNEL, gate="refuse"))
     monkeypatch.setattr(blocks, "BLOCK", 2)
-    retrain(sqlite_database, "sales", now=NOW, workers="process", processes=2)
+    retrain(sqlite_database, "sales", now=NOW, pool=Pool("process", processes=2))
     with sqlite_database.read() as connection:
         second, first = (read_forecasts(connection, each.id) for each in list_versions(connection, funnel_id))
     assert {series: bytes_from_forecast(each) for series, each in first.items()} == {
