@@ -43,9 +43,12 @@ SCALE_SHRINK = 20.0
 """Origins' worth of a scale of 1 that is mixed in."""
 FINITE_SAMPLE = 0.3
 """Outer probabilities rise by this share of 1 / (independent windows), in the spirit of conformal prediction."""
-FIRST_EDGE, RATIO, BINS = 0.6, 1.05, 46
-"""Histograms of the size of normal scores: the first bin ends at FIRST_EDGE, each later one RATIO times further out.
-The scales are clipped to what lies between, and nothing is kept of a score but its bin."""
+FIRST_EDGE, LAST_EDGE, BINS = 0.6, 5.4, 46
+"""Histograms of the size of normal scores: the first bin ends at FIRST_EDGE, the last begins at LAST_EDGE, and those
+between are equal on the scale of square roots. The scales are clipped to what lies between, and nothing is kept of a
+score but its bin."""
+FIRST_ROOT = math.sqrt(FIRST_EDGE)
+ROOT_BINS = (BINS - 2) / (math.sqrt(LAST_EDGE) - FIRST_ROOT)
 SCORES = np.array([NormalDist().inv_cdf(q) for q in QUANTILES])
 CENTRAL, OUTER = float(SCORES[-2]), float(SCORES[-1])
 
@@ -155,21 +158,24 @@ def _advance(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one pass over time, in 
 ) -> None:
     growth, last, horizon = 2.0 ** (1.0 / HALF_LIFE), origins.size - 1, mean.shape[2]
     for i in range(counts.shape[0]):
+        own = sums[i]
         oldest, at = 0, pending
         for t in range(counts.shape[1]):
             clock[i, 0] *= growth
             clock[i, 1] += 1.0
+            y, root = counts[i, t], np.cbrt(counts[i, t])
             while oldest < last and t - origins[oldest] > horizon:
                 oldest += 1
             for o in range(oldest, last):
                 step = t - origins[o]
-                if step < 1 or np.isnan(counts[i, t]):
+                if step < 1 or np.isnan(y):
                     break
                 b = bucket[step - 1]
-                worth, share = clock[i, 0] / lengths[b], 1.0 / lengths[b]
+                share = 1.0 / lengths[b]
+                worth = clock[i, 0] * share
                 expected = max(mean[i, o, step - 1], 1e-6)
                 if expected >= SMALL_MEAN:
-                    size = _score(expected, counts[i, t], basis[i, b])
+                    size = _score(expected, root, basis[i, b, 0], basis[i, b, 1])
                     cell = _bin(abs(size))
                     recent[i, b, cell] += worth
                     if size < 0:
@@ -177,7 +183,7 @@ def _advance(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one pass over time, in 
                     else:
                         above[i, b, cell] += share
                     large[i, b] += share
-                _learn(sums[i, b], expected, counts[i, t], worth)
+                _learn(own, b, expected, y, worth)
                 seen[i, b] += share
             while at < last and origins[at] == t:
                 for b in range(lengths.size):
@@ -233,33 +239,35 @@ def _pooled(sums: Array, b: int) -> Array:
 
 
 @kernel
-def _learn(sums: Array, mean: float, count: float, weight: float) -> None:
+def _learn(sums: Array, b: int, mean: float, count: float, weight: float) -> None:
     """Add one arrived target to the sums behind phi and psi."""
-    squared = min((count - mean) ** 2, OUTLIER * (mean + 0.1 * mean * mean))
-    rough = mean + PSI * mean * mean
-    per = weight * mean / (rough * rough)
-    sums[0] += weight
-    sums[1] += weight * mean
-    sums[2] += per * mean
-    sums[3] += per * mean * mean
-    sums[4] += per * mean * mean * mean
-    sums[5] += per * squared
-    sums[6] += per * mean * squared
+    error = count - mean
+    squared = min(error * error, OUTLIER * (mean + 0.1 * mean * mean))
+    rough = 1.0 + PSI * mean
+    first = weight / (rough * rough)  # the weight of mu^2, over mu
+    second = first * mean
+    sums[b, 0] += weight
+    sums[b, 1] += weight * mean
+    sums[b, 2] += first
+    sums[b, 3] += second
+    sums[b, 4] += second * mean
+    sums[b, 5] += first / mean * squared
+    sums[b, 6] += first * squared
 
 
 @kernel
-def _score(mean: float, count: float, basis: Array) -> float:
-    """Normal score of an actual."""
-    shape = mean / (basis[0] + basis[1] * mean)
-    return float(3 * np.sqrt(shape) * (np.cbrt(count / mean) - 1 + 1 / (9 * shape)))
+def _score(mean: float, root: float, phi: float, psi: float) -> float:
+    """Normal score of an actual whose cube root is given."""
+    shape = mean / (phi + psi * mean)
+    return float(3 * np.sqrt(shape) * (root / np.cbrt(mean) - 1 + 1 / (9 * shape)))
 
 
 @kernel
 def _bin(size: float) -> int:
-    """Bin of a score's size: 0 below FIRST_EDGE, then each RATIO times as far up as the one before."""
+    """Bin of a score's size; the root costs a fraction of a logarithm, and every arrived target takes one."""
     if size < FIRST_EDGE:
         return 0
-    return min(1 + int(math.log(size / FIRST_EDGE) / math.log(RATIO)), BINS - 1)
+    return 1 + int(min((math.sqrt(size) - FIRST_ROOT) * ROOT_BINS, BINS - 2.0))
 
 
 @kernel
@@ -306,7 +314,7 @@ def _quantile(histogram: Array, probability: float) -> float:
         if total + histogram[cell] >= wanted and histogram[cell] > 0:
             return float(low + max(wanted - total, 0.0) / histogram[cell] * (high - low))
         total += histogram[cell]
-        low, high = high, high * RATIO
+        low, high = high, (FIRST_ROOT + (cell + 1) / ROOT_BINS) ** 2
     return float(low)
 
 

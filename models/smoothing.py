@@ -169,37 +169,56 @@ def _advance(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for t
     caps: Array,
     out: Array,
 ) -> None:
-    length = count.shape[1]
+    length, points = count.shape[1], grid.shape[0]
     parameters = _by_parameter(grid)
+    due, error = np.empty(points), np.empty(points)
     for i in range(z.shape[0]):
+        levels, trends, variances, losses, seasons, later = (
+            level[i],
+            trend[i],
+            variance[i],
+            loss[i],
+            season[i],
+            ahead[i],
+        )
         at = 0
         for t in range(-1, z.shape[1]):  # -1: from the state as it is
             if t >= 0:
                 kind = types[t] if length > 1 else 0
                 taught = not np.isnan(z[i, t]) and kind < length
-                due = ahead[i, 0].copy()
-                ahead[i, :-1] = ahead[i, 1:]
+                _move_on(later, due)
                 if seen[i] < length:
                     if taught:
-                        _open(level[i], season[i], count[i], opening[i], kind, z[i, t], seen[i])
+                        _open(levels, seasons, count[i], opening[i], kind, z[i, t], seen[i])
                 elif taught:
-                    error = z[i, t] - season[i, kind]
-                    _lose(loss[i], level[i], trend[i], parameters, due, error)
-                    _bound(error, level[i], trend[i], variance[i], parameters, seen[i] - length, seen[i] > SETTLED)
+                    for p in range(points):
+                        error[p] = z[i, t] - seasons[kind, p]
+                    _lose(losses, levels, trends, parameters, due, error)
+                    _bound(error, levels, trends, variances, parameters, seen[i] - length, seen[i] > SETTLED)
                     opening_gain = 1.0 / (seen[i] + 1.0) if seen[i] < SETTLED else 0.0
                     season_gain = 1.0 / (count[i, kind] + 1.0) if length > 1 else -1.0
-                    _learn(error, level[i], trend[i], season[i, kind], parameters, opening_gain, season_gain)
+                    _learn(error, levels, trends, seasons, kind, parameters, opening_gain, season_gain)
                 else:
-                    _pass(level[i], trend[i], parameters)
-                for p in range(grid.shape[0]):
-                    ahead[i, -1, p] = level[i, p] + trend[i, p] * parameters[4, p]
+                    _pass(levels, trends, parameters)
+                for p in range(points):
+                    later[LOOK_AHEAD - 1, p] = levels[p] + trends[p] * parameters[4, p]
                 if taught:
                     count[i, kind] += 1
                     seen[i] += 1
             while at < origins.size and origins[at] == t:
                 if seen[i] >= length:
-                    _forecast(level[i], trend[i], season[i], loss[i], grid, types, t, caps[i, at], out[i, at])
+                    _forecast(levels, trends, seasons, losses, grid, types, t, caps[i, at], out[i, at])
                 at += 1
+
+
+@kernel
+def _move_on(ahead: Array, due: Array) -> None:
+    """A period passes: what was said of it LOOK_AHEAD periods ago is due now."""
+    for p in range(due.size):
+        due[p] = ahead[0, p]
+    for step in range(LOOK_AHEAD - 1):
+        for p in range(due.size):
+            ahead[step, p] = ahead[step + 1, p]
 
 
 @kernel
@@ -262,7 +281,8 @@ def _learn(
     error: Array,
     level: Array,
     trend: Array,
-    profile: Array,
+    season: Array,
+    kind: int,
     parameters: Array,
     opening_gain: float,
     season_gain: float,
@@ -273,7 +293,7 @@ def _learn(
         trend[p] = parameters[3, p] * trend[p] + parameters[1, p] * error[p]
     if season_gain >= 0:
         for p in range(level.size):
-            profile[p] += max(parameters[2, p], season_gain) * error[p]
+            season[kind, p] += max(parameters[2, p], season_gain) * error[p]
 
 
 @kernel
@@ -288,17 +308,23 @@ def _pass(level: Array, trend: Array, parameters: Array) -> None:
 def _forecast(  # noqa: PLR0913, PLR0917 - as above
     level: Array, trend: Array, season: Array, loss: Array, grid: Array, types: Days, t: int, cap: float, out: Array
 ) -> None:
-    """Average the forecasts of the BEST points of the grid."""
+    """Average the forecasts of the BEST points of the grid, step by step: the points run side by side."""
     length = season.shape[0]
     best = _smallest(loss, min(BEST, loss.size))
-    out[:] = 0.0
-    for p in best:
-        slope, where = trend[p], level[p]
-        for h in range(out.size):
-            slope *= grid[p, 3]
-            where += slope
-            kind = min(types[t + 1 + h], length - 1) if length > 1 else 0
-            out[h] += min(where + season[kind, p], cap) / best.size
+    where, slope, phi = level[best], trend[best], grid[best, 3]
+    profile = np.empty((length, best.size))
+    for k in range(length):
+        for p in range(best.size):
+            profile[k, p] = season[k, best[p]]
+    share = 1.0 / best.size
+    for h in range(out.size):
+        kind = min(types[t + 1 + h], length - 1) if length > 1 else 0
+        total = 0.0
+        for p in range(best.size):
+            slope[p] *= phi[p]
+            where[p] += slope[p]
+            total += min(where[p] + profile[kind, p], cap)
+        out[h] = total * share
 
 
 @kernel

@@ -140,7 +140,13 @@ def _collect(levels: Array, logs: Array, roots: Array, caps: Array) -> Array:
     return out
 
 
+@kernel
 def recent_maximum(counts: Array, ends: Days) -> Array:
     """Largest of the RECENT counts up to each end (an index, >= RECENT - 1), (n, ends); 0 where nothing was seen."""
-    windows = np.lib.stride_tricks.sliding_window_view(np.nan_to_num(counts), RECENT, axis=1)
-    return np.asarray(windows[:, ends - RECENT + 1].max(axis=2))
+    out = np.zeros((counts.shape[0], ends.size))
+    for i in range(counts.shape[0]):
+        for j in range(ends.size):
+            for t in range(ends[j] - RECENT + 1, ends[j] + 1):
+                if counts[i, t] > out[i, j]:  # noqa: PLR1730 - never true of a missing one, where a max would be one
+                    out[i, j] = counts[i, t]
+    return out
