@@ -41,7 +41,7 @@ LARGE_MEAN = 30.0
 """From here on the gamma stands for the negative binomial."""
 SCALE_SHRINK = 20.0
 """Origins' worth of a scale of 1 that is mixed in."""
-FINITE_SAMPLE = 0.3
+FINITE_SAMPLE = 0.1
 """Outer probabilities rise by this share of 1 / (independent windows), in the spirit of conformal prediction."""
 FIRST_EDGE, LAST_EDGE, BINS = 0.6, 5.4, 46
 """Histograms of the size of normal scores: the first bin ends at FIRST_EDGE, the last begins at LAST_EDGE, and those

@@ -2,7 +2,8 @@
 
 The level is a ratio of discounted sums, sum(y) / sum(profile), a Gamma-Poisson posterior mean with a flat
 prior (West and Harrison, Bayesian Forecasting and Dynamic Models, 1997, section 10.8); near-zero weekends
-need no transform, public holidays are a day type of their own, and a week of data is enough.
+need no transform, public holidays are a day type of their own, and a week of data is enough. When the level is seen to
+have changed for good (`models.change`), what came before is forgotten at once.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import numpy.typing as npt
 
+from models.change import watch
 from models.kernel import kernel
 from models.smoothing import check_day_types
 
@@ -33,6 +35,7 @@ class LevelState:
     total, days: (n, m, k), sums of counts and of days. profile_total, profile_days: (n, k), and profile, the factors
     as of the last observation.
     dispersion, seen: (n,), running variance over mean, and number of observations.
+    cusum: (n, 2), and since: (n, 2, 2, k), see `models.change.watch`.
     """
 
     total: Array
@@ -42,6 +45,8 @@ class LevelState:
     profile: Array
     dispersion: Array
     seen: Array
+    cusum: Array
+    since: Array
 
     def copy(self) -> LevelState:
         """Own arrays, so that an append leaves the original as it was."""
@@ -59,6 +64,8 @@ def make_state(series: int, *, season_length: int) -> LevelState:
         profile=np.ones((series, kinds)),
         dispersion=np.zeros(series),
         seen=np.zeros(series),
+        cusum=np.zeros((series, 2)),
+        since=np.zeros((series, 2, 2, kinds)),
     )
 
 
@@ -81,6 +88,8 @@ def advance(
         state.profile,
         state.dispersion,
         state.seen,
+        state.cusum,
+        state.since,
         np.ascontiguousarray(counts),
         np.ascontiguousarray(day_types, dtype=np.int64),
         0.5 ** (1 / np.array(HALF_LIVES)),
@@ -99,6 +108,8 @@ def _advance(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one pass over time, in 
     profiles: Array,
     dispersion: Array,
     seen: Array,
+    cusum: Array,
+    since: Array,
     y: Array,
     types: Days,
     decays: Array,
@@ -122,12 +133,20 @@ def _advance(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one pass over time, in 
                 if not np.isnan(y[i, t]):
                     kind = types[t]
                     count = y[i, t]
+                    held = _level(total[i, -1], days[i, -1], profile) * profile[kind]
+                    error = (count - held) / np.sqrt(max(dispersion[i], 1.0) * (held + 0.5))
                     if seen[i] >= kinds - 1:
                         mean = _level(total[i, 0], days[i, 0], profile) * profile[kind]
                         count = _clip(count, mean, dispersion, i, seen[i], kinds)
                     for m in range(decays.size):
                         total[i, m, kind] += count
                         days[i, m, kind] += 1
+                    if seen[i] >= SETTLED and kind < kinds - 1:
+                        changed = watch(cusum[i], since[i], error, kind, y[i, t])
+                        if changed >= 0:
+                            for m in range(decays.size):
+                                total[i, m], days[i, m] = since[i, changed, 0], since[i, changed, 1]
+                            since[i] = 0.0
                     profile_total[i, kind] += count
                     profile_days[i, kind] += 1
                     seen[i] += 1
