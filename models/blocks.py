@@ -11,6 +11,7 @@ import numpy.typing as npt
 from models.calendar import Calendar, number_from_day
 from models.calibration import SeriesForecasts
 from models.cascade import Panel, forecast_funnels, make_state
+from models.doubt import Doubt, make_doubt, mixed
 from models.forecast import STEP_DAYS
 from models.funnel import SEASON_LENGTH, TOTAL
 from models.history import History
@@ -58,6 +59,7 @@ class Block:
     memory: Memory | None
     changed: npt.NDArray[np.bool_]
     wishes: Wishes
+    doubt: Doubt | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,7 +87,7 @@ def make_plan(
     history: History, *, calendar: Calendar, horizon: int, wishes: Wishes, before: Sequence[bytes] = ()
 ) -> Plan:
     """The total and the segments in blocks of about BLOCK series, as they were remembered, and new ones."""
-    types, note = day_types(history, calendar=calendar, horizon=horizon)
+    types, doubt, note = day_types(history, calendar=calendar, horizon=horizon)
     counts = history.matrix.reshape(-1, len(history.stages), history.periods)
     start_day = number_from_day(history.start) // STEP_DAYS[history.frequency]
     whole = Panel(counts, moves_of_history(history), types, start_day, SEASON_LENGTH[history.frequency])
@@ -106,13 +108,13 @@ def make_plan(
         kept = [name for name in memory.segments if name in left]
         if kept:
             rows = tuple(left.pop(name) for name in kept)
-            blocks.append(_remembered(whole, rows, memory, kept, frame=frame, wishes=wishes))
+            blocks.append(_remembered(whole, rows, memory, kept, frame=frame, wishes=wishes, doubt=doubt))
     rest = list(left.values())
     for first in range(0, len(rest), size):
         rows = tuple(rest[first : first + size])
         segments = tuple(names[row] for row in rows)
         everything = np.ones(len(rows), dtype=np.bool_)
-        blocks.append(Block(part_of(whole, rows), rows, segments, frame, None, everything, wishes))
+        blocks.append(Block(part_of(whole, rows), rows, segments, frame, None, everything, wishes, doubt))
     return Plan(blocks, note, anew)
 
 
@@ -132,14 +134,21 @@ def _usable(before: Sequence[bytes], frame: Frame, types: Days, *, periods: int)
 
 
 def _remembered(
-    whole: Panel, rows: tuple[int, ...], memory: Memory, kept: list[str], *, frame: Frame, wishes: Wishes
+    whole: Panel,
+    rows: tuple[int, ...],
+    memory: Memory,
+    kept: list[str],
+    *,
+    frame: Frame,
+    wishes: Wishes,
+    doubt: Doubt | None,
 ) -> Block:
     panel = part_of(whole, rows)
     places = np.array([memory.segments.index(name) for name in kept])
     changed = (digests_of(panel, periods=memory.state.seen) != memory.digests[places]).any(axis=1)
     if len(kept) < len(memory.segments):
         memory = part_of_memory(memory, places)
-    return Block(panel, rows, tuple(kept), frame, memory, np.asarray(changed), wishes)
+    return Block(panel, rows, tuple(kept), frame, memory, np.asarray(changed), wishes, doubt)
 
 
 def divide(block: Block, size: int) -> list[Block]:
@@ -177,13 +186,16 @@ def _moves_since(moves: Days, since: int) -> Days:
     return later - np.array([since, 0, 0, 0, 0]) if since else later
 
 
-def day_types(history: History, *, calendar: Calendar, horizon: int) -> tuple[Days, str | None]:
-    """Types of all periods and `horizon` more, and what was inferred about holidays, if anything."""
+def day_types(history: History, *, calendar: Calendar, horizon: int) -> tuple[Days, Doubt | None, str | None]:
+    """Types of all periods and `horizon` more, doubts about the latter, and what was inferred, if anything."""
     if (calendar.country is not None and not calendar.assumed) or history.frequency == "week":
-        return calendar.day_types(history.start, history.periods + horizon).astype(np.int64), None
+        return calendar.day_types(history.start, history.periods + horizon).astype(np.int64), None, None
     total = history.matrix[: len(history.stages)]
     observance = infer_observance(total, start=history.start, horizon=horizon, likely=calendar.country)
-    return observance.day_types.astype(np.int64), observance.note
+    types = observance.day_types.astype(np.int64)
+    ahead = slice(history.periods, None)
+    doubt = make_doubt(types[ahead], observance.plain[ahead].astype(np.int64), observance.share[ahead])
+    return types, doubt, observance.note if doubt is None else f"{observance.note}; {doubt.note(history.cutoff)}"
 
 
 def fit_block(block: Block) -> BlockResult:
@@ -201,6 +213,11 @@ def fit_block(block: Block) -> BlockResult:
             )
         panel = part_of(block.panel, chosen.tolist(), since=state.seen)
         forecasts, after = forecast_funnels(state, panel, horizon=horizon, scored=block.wishes.scored)
+        if block.doubt is not None:
+            otherwise = part_of(block.panel, chosen.tolist(), since=block.panel.periods)
+            otherwise = replace(otherwise, day_types=block.doubt.day_types)
+            other, _ = forecast_funnels(after, otherwise, horizon=horizon, scored=block.wishes.scored)
+            forecasts = mixed(forecasts, other, block.doubt.weight)
         made.append(forecasts)
         states.append(after)
         places.append(chosen)

@@ -40,9 +40,14 @@ LEAST_DAYS = 20
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Observance:
-    """Day types under the belief, (periods + horizon,), and the belief itself, likeliest first ("" = none)."""
+    """Day types under the belief, (periods + horizon,), and the belief itself, likeliest first ("" = none).
+
+    plain: day types without any holiday; share: belief that each day is one.
+    """
 
     day_types: npt.NDArray[np.int8]
+    plain: npt.NDArray[np.int8]
+    share: Array
     belief: tuple[tuple[str, float], ...]
 
     @property
@@ -72,11 +77,12 @@ def infer_observance(counts: Array, *, start: date, horizon: int, likely: str | 
         prior[countries.index(likely)] += LIKELY_PRIOR
     belief = prior * np.exp(support - support.max())
     belief /= belief.sum()
-    types = Calendar().day_types(start, periods + horizon)
-    types[belief[:-1] @ kept > 0.5] = HOLIDAY
+    plain = Calendar().day_types(start, periods + horizon)
+    share = belief[:-1] @ kept
     order = np.argsort(-belief, kind="stable")
     names = (*countries, "")
-    return Observance(types, tuple((names[place], float(belief[place])) for place in order[:3]))
+    types = np.where(share > 0.5, HOLIDAY, plain).astype(plain.dtype)
+    return Observance(types, plain, share, tuple((names[place], float(belief[place])) for place in order[:3]))
 
 
 def _kept(days: Ints, countries: tuple[str, ...]) -> npt.NDArray[np.bool_]:
