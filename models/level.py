@@ -137,7 +137,7 @@ def _advance(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one pass over time, in 
                     error = (count - held) / np.sqrt(max(dispersion[i], 1.0) * (held + 0.5))
                     if seen[i] >= kinds - 1:
                         mean = _level(total[i, 0], days[i, 0], profile) * profile[kind]
-                        count = _clip(count, mean, dispersion, i, seen[i], kinds)
+                        count = _clip(count, mean, dispersion, i, seen[i], kinds, cusum[i].max() > 0.0)
                     for m in range(decays.size):
                         total[i, m, kind] += count
                         days[i, m, kind] += 1
@@ -161,14 +161,18 @@ def _advance(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one pass over time, in 
 
 
 @kernel
-def _clip(count: float, mean: float, dispersion: Array, i: int, seen: float, kinds: int) -> float:
-    """Return the count, clipped if it is far above what its day promised; learn the dispersion."""
+def _clip(count: float, mean: float, dispersion: Array, i: int, seen: float, kinds: int, doubted: bool) -> float:
+    """Return the count, clipped if it is far above what its day promised; learn the dispersion.
+
+    While a change is suspected nothing is learnt: it would pass for noise, and hide itself.
+    """
     ratio = (count - mean) ** 2 / (mean + 0.5)
     if seen < SETTLED:
         dispersion[i] += (ratio - dispersion[i]) / (seen - kinds + 2)
         return count
     bound = CLIP * CLIP * max(dispersion[i], 1.0)  # a count is at least as noisy as Poisson's
-    dispersion[i] += 0.03 * (min(ratio, bound) - dispersion[i])
+    if not doubted:
+        dispersion[i] += 0.03 * (min(ratio, bound) - dispersion[i])
     return float(min(count, mean + np.sqrt(bound * (mean + 0.5))))
 
 

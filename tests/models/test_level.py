@@ -22,10 +22,10 @@ def test_a_constant_week_is_forecast_as_it_is():
 
 
 def test_the_shorter_half_life_follows_a_shift_sooner():
-    counts = np.concatenate([np.full(120, 10.0), np.full(14, 20.0)])[None]
+    counts = np.concatenate([np.full(120, 10.0), np.full(14, 14.0)])[None]
     _, forecasts = run(make_state(1, season_length=7), counts)
     follows, holds = forecasts[:, 0, 0].mean(axis=1)
-    assert 15 < follows < 20
+    assert 12 < follows < 14
     assert 10 < holds < 13
 
 
