@@ -36,6 +36,7 @@ TITLES = {
     "idempotency-key-reused": "The idempotency key came with another body",
     "idempotency-key-in-use": "The first request with this idempotency key is still being answered",
     "store-unavailable": "The store cannot be reached",
+    "source-unavailable": "The database that is pulled from cannot be reached",
     "store-busy": "The store is busy with another writer",
     "invalid-database-url": "The database URL cannot be used",
     "store-error": "The store cannot do this",
@@ -76,6 +77,7 @@ STATUSES_BY_SLUG: dict[str, int] = {
     "run-ended": 409,
     "workers-unavailable": 503,
     "series-lost": 500,
+    "source-unavailable": 503,
 }
 """Of errors whose modules a start does not load."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MEBIBYTE = 1024 * 1024
@@ -21,6 +21,9 @@ class Settings(BaseSettings):
     database_url: str = Field(
         default="sqlite:///nearcast.db",
         description="Store: sqlite:///file.db (local disk only) or postgresql://user:password@host/database.",
+    )
+    pull_url: SecretStr | None = Field(
+        default=None, description="Database that `nearcast pull --query` reads from: any URL of SQLAlchemy."
     )
     host: str = Field(default="127.0.0.1", description="Address that `nearcast serve` listens on.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port that `nearcast serve` listens on; 0: any free.")

@@ -17,6 +17,7 @@ COMMANDS = {
     "demo": "service.cli.demo",
     "serve": "service.cli.serve",
     "ingest": "service.cli.ingest",
+    "pull": "service.cli.pull",
     "retrain": "service.cli.retrain",
     "forecast": "service.cli.forecast",
     "backtest": "service.cli.backtest",

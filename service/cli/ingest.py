@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from typing import Annotated
 
@@ -80,18 +81,14 @@ def ingest(  # noqa: PLR0913, PLR0917 - each is an option of the command
 ) -> None:
     """Take a file of events or counts into the store; an undeclared funnel is inferred."""
     settings = read_settings()
-    options = IngestOptions(
-        mapping=pairs_from_text(mapping, field="--map") if mapping else {},
-        wide=pairs_from_text(wide, field="--wide") if wide else {},
-        stages=names_from_text(stages),
-        exits=names_from_text(exits),
+    options = replace(
+        make_options(mapping=mapping, wide=wide, stages=stages, exits=exits, fresh_until=fresh_until),
         segment_by=segment_by,
         due_stage=due_stage,
         timezone=timezone,
         country=country,
         gate=gate.value if gate else None,
         schedule=schedule,
-        fresh_until=instant_from_text(fresh_until, field="--fresh-until") if fresh_until else None,
         max_bytes=settings.max_expanded_bytes,
     )
     chosen: Format | None = data_format.value if data_format else None
@@ -110,6 +107,19 @@ def ingest(  # noqa: PLR0913, PLR0917 - each is an option of the command
         print_json(report.as_json())
     else:
         print_lines(lines_from_report(report))
+
+
+def make_options(
+    *, mapping: str | None, wide: str | None, stages: str | None, exits: str | None, fresh_until: str | None = None
+) -> IngestOptions:
+    """Options that are written as lists, pairs and instants, understood. Raises InputError naming the option."""
+    return IngestOptions(
+        mapping=pairs_from_text(mapping, field="--map") if mapping else {},
+        wide=pairs_from_text(wide, field="--wide") if wide else {},
+        stages=names_from_text(stages),
+        exits=names_from_text(exits),
+        fresh_until=instant_from_text(fresh_until, field="--fresh-until") if fresh_until else None,
+    )
 
 
 def lines_from_report(report: IngestReport) -> list[str]:

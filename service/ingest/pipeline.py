@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +16,7 @@ from sqlalchemy.engine import Connection
 from models.errors import FunnelError, InputError, Problem
 from models.funnel import Funnel
 from models.journeys import count_mended
+from service.ingest.chunks import Chunk
 from service.ingest.declaring import changed, propose, reconsider
 from service.ingest.intake import Intake
 from service.ingest.options import REPAIRS, Format, IngestOptions, IngestReport
@@ -31,6 +33,8 @@ from service.store.funnels import (
     set_schedule,
 )
 from service.store.observations import MergeResult, merge_counts, merge_events
+from service.store.retraction import retract_absent
+from service.store.shapes import COUNTS, EVENTS
 from service.store.staging import Staging
 from service.store.uploads import Kind, begin_upload, finish_upload
 
@@ -69,27 +73,80 @@ def ingest(
     FunnelError
         When the funnel cannot be declared as asked, or nothing can be inferred. The store is as it was.
     """
-    check_funnel_name(funnel_name)
     options = options or IngestOptions()
-    if options.schedule:
-        check_schedule(options.schedule)
-    now = now or datetime.now(UTC)
-    latest = round(now.timestamp() * 1_000_000)
+    chosen = format or format_from_name(source)
+
+    def read(intake: Intake) -> Generator[Chunk]:
+        with opened(source) as stream:
+            yield from read_chunks(
+                stream,
+                format=chosen,
+                max_bytes=options.max_bytes,
+                problems=intake.problems,
+                repairs=intake.repairs,
+            )
+
+    return take_in(database, funnel_name, read, terms=Terms(kind, options, now or datetime.now(UTC)), progress=progress)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """On which terms rows are taken in.
+
+    Parameters
+    ----------
+    now
+        The present instant.
+    whole
+        What the rows tell all of, so that what is stored beside them is retracted; None: of nothing.
+    settle
+        Called at the end of the transaction that merges the rows, with the funnel's id.
+    """
+
+    kind: Kind
+    options: IngestOptions
+    now: datetime
+    whole: Whole | None = None
+    settle: Callable[[Connection, int, Intake], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """The rows tell all events of their entities at these stages and at those they name themselves.
+
+    Parameters
+    ----------
+    absent
+        They tell of all entities as well, or of all counts: what is not among them is retracted.
+    """
+
+    stages: tuple[str, ...] = ()
+    absent: bool = False
+
+
+def take_in(
+    database: Database,
+    funnel_name: str,
+    read: Callable[[Intake], Generator[Chunk]],
+    *,
+    terms: Terms,
+    progress: Callable[[int], None] | None = None,
+) -> IngestReport:
+    """Take in the chunks that `read` gives for an intake: checked, staged, then merged in one transaction.
+
+    Raises as `ingest`.
+    """
+    check_funnel_name(funnel_name)
+    if terms.options.schedule:
+        check_schedule(terms.options.schedule)
     with database.read() as connection:
         record = find_funnel(connection, funnel_name)
-    intake = Intake(kind, options, record, latest=latest)
-    with opened(source) as stream, database.stage() as staging:
-        chunks = read_chunks(
-            stream,
-            format=format or format_from_name(source),
-            max_bytes=options.max_bytes,
-            problems=intake.problems,
-            repairs=intake.repairs,
-        )
+    intake = Intake(terms.kind, terms.options, record, latest=round(terms.now.timestamp() * 1_000_000))
+    with closing(read(intake)) as chunks, database.stage() as staging:
         intake.read(chunks, staging, progress=progress)
-        funnel, notes = (changed(record, options), ()) if record else propose(intake, options)
+        funnel, notes = (changed(record, terms.options), ()) if record else propose(intake, terms.options)
         with staging.write() as connection:
-            return _Merge(connection, staging, intake, options, now).run(funnel_name, record, funnel, notes)
+            return _Merge(connection, staging, intake, terms).run(funnel_name, record, funnel, notes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +156,7 @@ class _Merge:
     connection: Connection
     staging: Staging
     intake: Intake
-    options: IngestOptions
-    now: datetime
+    terms: Terms
 
     def run(self, name: str, seen: FunnelRecord | None, funnel: Funnel, proposal: tuple[str, ...]) -> IngestReport:
         """Declare what there is to declare, merge the rows and record the report."""
@@ -110,19 +166,19 @@ class _Merge:
         proposed = seen is None
         inferred = self._inferred(seen)
         if seen is None or funnel != seen.funnel or inferred != seen.inferred:
-            record = declare_funnel(connection, name, funnel, now=self.now, inferred=inferred)
+            record = declare_funnel(connection, name, funnel, now=self.terms.now, inferred=inferred)
         else:
             record = seen
-        if self.options.schedule is not None:
-            set_schedule(connection, record, self.options.schedule or None, now=self.now)
+        if self.terms.options.schedule is not None:
+            set_schedule(connection, record, self.terms.options.schedule or None, now=self.terms.now)
         upload = begin_upload(
-            connection, record.id, kind=intake.kind, now=self.now, fresh_until=self._fresh_until(funnel.timezone)
+            connection, record.id, kind=intake.kind, now=self.terms.now, fresh_until=self._fresh_until(funnel.timezone)
         )
         merged = self._merge(record.id, upload.number)
         self._note_clock(record, notes)
         if record.inferred and record.active_version_id is None and not proposed and _unknown(intake, funnel):
             funnel, found = reconsider(connection, record)
-            declare_funnel(connection, name, funnel, now=self.now, inferred=True)
+            declare_funnel(connection, name, funnel, now=self.terms.now, inferred=True)
             notes, proposed = [*notes, *found], True
         report = self._report(name, funnel, merged, upload.number)
         report = replace(
@@ -131,27 +187,36 @@ class _Merge:
             notes=(*notes, *_closing_notes(intake, report)),
         )
         finish_upload(connection, upload, changed=merged.changed, report=report.as_json())
+        if self.terms.settle is not None:
+            self.terms.settle(connection, record.id, intake)
         return report
 
     def _inferred(self, seen: FunnelRecord | None) -> bool:
         """Whether the declaration stays a proposal: a caller who names its stages has decided."""
-        said = self.options.stages or (self.options.exits, self.options.due_stage) != (None, None)
+        said = self.terms.options.stages or (self.terms.options.exits, self.terms.options.due_stage) != (None, None)
         return not said and (seen is None or seen.inferred)
 
     def _merge(self, funnel_id: int, number: int) -> MergeResult:
-        said = self.intake.layout.said
+        said, whole, wide = self.intake.layout.said, self.terms.whole, tuple(self.terms.options.wide)
+        stages = tuple(dict.fromkeys((*(whole.stages if whole else ()), *wide, *self.intake.sample.rows)))
         if self.intake.kind == "counts":
-            return merge_counts(self.connection, funnel_id, number, self.staging, columns=said)
-        if self.options.wide:
-            _check_one_row_each(self.connection)
-        replaced = tuple(self.options.wide) or False
-        return merge_events(self.connection, funnel_id, number, self.staging, replace=replaced, columns=said)
+            merged = merge_counts(self.connection, funnel_id, number, self.staging, columns=said)
+        else:
+            if wide:
+                _check_one_row_each(self.connection)
+            replaced = stages if whole else wide or False
+            merged = merge_events(self.connection, funnel_id, number, self.staging, replace=replaced, columns=said)
+        if whole is None or not whole.absent:
+            return merged
+        shape = COUNTS if self.intake.kind == "counts" else EVENTS
+        retracted = retract_absent(self.connection, shape, funnel_id, number, stages)
+        return replace(merged, retracted=merged.retracted + retracted)
 
     def _fresh_until(self, timezone: str) -> datetime | None:
-        instant = self.options.fresh_until
+        instant = self.terms.options.fresh_until
         if instant is not None and instant.tzinfo is None:
             instant = instant.replace(tzinfo=ZoneInfo(timezone))
-        if instant is not None and instant > self.now + CLOCK_SKEW:
+        if instant is not None and instant > self.terms.now + CLOCK_SKEW:
             raise InputError(
                 Problem(
                     f"{instant} is in the future", field="fresh_until", remedy="say up to when the source is complete"

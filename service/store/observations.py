@@ -7,7 +7,7 @@ knowledge can be read again (`service.store.reading`).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,10 @@ from sqlalchemy.engine import Connection, Row
 
 from models.errors import InputError, Problem
 from service.store.reading import read_counts, read_events
+from service.store.retraction import retract
 from service.store.shapes import COUNTS, EVENTS, Shape
-from service.store.staging import CLEARED, Staging, scratch_table
+from service.store.staging import Staging, scratch_table
+from service.store.statements import commas, run, same_key
 
 __all__ = ["MergeResult", "merge_counts", "merge_events", "read_counts", "read_events"]
 
@@ -193,63 +195,10 @@ def supersede(connection: Connection, shape: Shape, given: Sequence[str], names:
     return differing
 
 
-def retract(connection: Connection, funnel_id: int, upload_number: int, stages: tuple[str, ...] | None) -> int:
-    """Retract the stored events that a whole table no longer holds; how many."""
-    names: dict[str, object] = {"funnel": funnel_id, "upload": upload_number}
-    told = ["EXISTS (SELECT 1 FROM staged_events AS s WHERE s.entity_id = o.entity_id AND s.stage = o.stage)"]
-    if stages is not None:
-        names |= {f"stage{number}": stage for number, stage in enumerate(stages)}
-        listed = commas(f":stage{number}" for number in range(len(stages))) or "NULL"
-        here = "EXISTS (SELECT 1 FROM staged_events AS s WHERE s.entity_id = o.entity_id)"
-        bare = f"EXISTS (SELECT 1 FROM {CLEARED} AS c WHERE c.entity_id = o.entity_id) AND NOT {here}"  # noqa: S608
-        # Two statements: joined by OR, PostgreSQL would look through the staged rows for each stored one.
-        told = [f"o.stage IN ({listed}) AND {condition}" for condition in (here, bare)]
-    run(connection, scratch_table("gone", EVENTS.key, dialect=connection.dialect.name), {})
-    for condition in told:
-        run(
-            connection,
-            f"INSERT INTO gone SELECT {commas('o.' + name for name in EVENTS.key_names)} "  # noqa: S608
-            f"FROM events AS o WHERE o.funnel_id = :funnel AND NOT o.retracted AND {condition} "
-            f"AND NOT EXISTS (SELECT 1 FROM staged_events AS s WHERE {same_key(EVENTS, 's', 'o')})",
-            names,
-        )
-    columns = ("funnel_id", *EVENTS.columns, "retracted", "upload")
-    run(
-        connection,
-        f"INSERT INTO event_revisions ({commas(columns)}, superseded_by) "  # noqa: S608
-        f"SELECT {commas('o.' + name for name in columns)}, :upload FROM gone AS g CROSS JOIN events AS o "
-        f"WHERE o.funnel_id = :funnel AND {same_key(EVENTS, 'g', 'o')}",
-        names,
-    )
-    retracted = run(
-        connection,
-        f"UPDATE events SET retracted = true, upload = :upload FROM gone AS g "  # noqa: S608
-        f"WHERE events.funnel_id = :funnel AND {same_key(EVENTS, 'g', 'events')}",
-        names,
-    )
-    run(connection, "DROP TABLE gone", {})
-    return retracted
-
-
 def is_stored(connection: Connection, shape: Shape, funnel_id: int) -> bool:
     """Whether the funnel has any row of this shape."""
     query = sa.text(f"SELECT 1 FROM {shape.table} WHERE funnel_id = :funnel LIMIT 1")  # noqa: S608
     return connection.execute(query, {"funnel": funnel_id}).scalar() is not None
-
-
-def run(connection: Connection, statement: str, names: dict[str, object] | dict[str, int]) -> int:
-    """Execute a statement; rows it changed. SQL here is put together from the names in `shapes` alone."""
-    return connection.execute(sa.text(statement), names).rowcount
-
-
-def commas(names: Iterable[str]) -> str:
-    """A list for SQL."""
-    return ", ".join(names)
-
-
-def same_key(shape: Shape, left: str, right: str) -> str:
-    """Condition: both rows are about the same thing (funnel apart)."""
-    return " AND ".join(f"{left}.{name} = {right}.{name}" for name in shape.key_names)
 
 
 def said_otherwise(given: Sequence[str], left: str, right: str) -> str:

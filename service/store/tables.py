@@ -22,7 +22,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA_HEAD = "0003"
+SCHEMA_HEAD = "0004"
 """Migration that makes these tables; a test holds it equal to the newest one."""
 
 NAMING = {
@@ -193,6 +193,18 @@ leases = Table(
     Column("run_id", Integer, comment="the holder; null: free"),
     Column("token", Integer, nullable=False, comment="1, 2, ...: one more for each holder"),
     Column("expires_at", BigInteger, nullable=False),
+)
+
+pulls = Table(
+    "pulls",
+    metadata,
+    Column("funnel_id", ForeignKey("funnels.id"), primary_key=True, autoincrement=False),
+    key("name", NAME),
+    Column("kind", Text, nullable=False, comment="events | counts"),
+    Column("source", Text, nullable=False, comment="what is read, and by which column it goes on"),
+    Column("watermark", JSON(none_as_null=True), comment="{type, value} of the last row merged; null: there is none"),
+    Column("stages", JSON, nullable=False, comment="stages that it has told of"),
+    Column("read_at", BigInteger, nullable=False),
 )
 
 idempotency_keys = Table(
