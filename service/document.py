@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
@@ -155,18 +153,25 @@ def forecast_document(served: Served, selection: Selection, *, stale: bool = Fal
     """The JSON answer of `GET /v1/funnels/{funnel}/forecast` and of `nearcast forecast --json`."""
     chosen, horizon = select(served, selection)
     return {
+        **header_document(served, selection, stale=stale),
+        "forecasts": [
+            series_document(forecast, horizon=horizon, levels=selection.levels, funnel=served.funnel)
+            for forecast in chosen
+        ],
+    }
+
+
+def header_document(served: Served, selection: Selection, *, stale: bool) -> dict[str, Any]:
+    """What is said once of an answer, whatever its form."""
+    return {
         "funnel": served.name,
         "version": served.version,
         "cutoff": served.cutoff.isoformat(),
         "published_at": served.published_at.isoformat(),
         "stale": stale,
         "frequency": served.funnel.frequency,
-        "horizon": horizon,
+        "horizon": checked_horizon(served, selection.horizon),
         "levels": list(selection.levels),
-        "forecasts": [
-            series_document(forecast, horizon=horizon, levels=selection.levels, funnel=served.funnel)
-            for forecast in chosen
-        ],
     }
 
 
@@ -219,25 +224,6 @@ def step_documents(forecast: Forecast, *, last: int, levels: tuple[int, ...]) ->
         }
         for index, day in enumerate(forecast.dates[:last])
     ]
-
-
-def csv_from_document(document: Mapping[str, Any]) -> str:
-    """The same answer as CSV, one row per segment, stage and step; empty where JSON has null."""
-    levels = [str(level) for level in document["levels"]]
-    names = [f"{quantile:g}" for quantile in QUANTILES]
-    bounds = [f"{side}_{level}" for level in levels for side in ("lower", "upper")]
-    head = ["cutoff", "segment", "stage", "step", "date", "mean", *(f"q{name}" for name in names), *bounds]
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow([*head, "in_flight", "new", "reliable", "model", "version", "stale"])
-    for series in document["forecasts"]:
-        for step in series["steps"]:
-            row = [document["cutoff"], series["segment"], series["stage"], step["step"], step["date"], step["mean"]]
-            row += [step["quantiles"][name] for name in names]
-            row += [bound for level in levels for bound in step["intervals"][level]]
-            row += [step["in_flight"], step["new"], str(step["reliable"]).lower(), series["model"]]
-            writer.writerow([*row, document["version"], str(document["stale"]).lower()])
-    return text.getvalue()
 
 
 def number(value: Any) -> float | None:

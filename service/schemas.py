@@ -162,6 +162,36 @@ class ForecastDocument(Schema):
     forecasts: list[SeriesForecast]
 
 
+class QuantileRow(Schema):
+    """One quantile of one step of one series."""
+
+    segment: str
+    stage: str
+    ds: date = Field(description="Last day of the step.")
+    step: int
+    quantile: float
+    value: float
+    mean: float
+    in_flight: float | None
+    new: float | None
+    reliable: bool
+    model: str
+
+
+class LongForecastDocument(Schema):
+    """The same with one row per quantile: `format=long`."""
+
+    funnel: str
+    version: int
+    cutoff: date
+    published_at: datetime
+    stale: bool
+    frequency: Literal["day", "week"]
+    horizon: int
+    levels: list[int]
+    rows: list[QuantileRow]
+
+
 class LeverSchema(Schema):
     """One change; of an inflow give `percent` or `add`, of a conversion `percent`, of a delay `days`."""
 

@@ -158,7 +158,11 @@ class Client:
         """
         instant = as_of.isoformat() if isinstance(as_of, datetime) else as_of
         params = {"stage": _names(stage), "segment": _names(segment), "horizon": horizon, "as_of": instant}
-        return frames.frame_from_forecast(self._json("GET", _path(funnel, "forecast"), params=params))
+        headers = {"accept": frames.forecast_types()}
+        answer = self._transport.request("GET", _path(funnel, "forecast"), params=params, headers=headers)
+        if answer.headers["content-type"] == frames.PARQUET:
+            return frames.frame_from_parquet(answer.content)
+        return frames.frame_from_forecast(answer.json())
 
     def scorecard(self, funnel: str) -> pd.DataFrame:
         """Backtest of the served version: one row per segment, stage and steps first..last, with n actuals, wql,

@@ -7,17 +7,35 @@ from typing import Annotated, Any
 import orjson
 from fastapi import APIRouter, Depends, Header, Query, Response
 
-from service.document import Selection, csv_from_document, forecast_document, levels_from_text, scorecard_document
+from service.columns import (
+    Form,
+    csv_from_columns,
+    long_columns,
+    long_document,
+    parquet_from_columns,
+    parquet_installed,
+    step_columns,
+)
+from service.document import Selection, forecast_document, header_document, levels_from_text, scorecard_document
 from service.routes.context import Context, Resources
 from service.routes.negotiation import accepted_type, etag_matches, make_etag
-from service.schemas import ForecastDocument, FunnelName, QualityDocument, ScorecardDocument, problem_responses
+from service.schemas import (
+    ForecastDocument,
+    FunnelName,
+    LongForecastDocument,
+    QualityDocument,
+    ScorecardDocument,
+    problem_responses,
+)
 from service.serving import Served
 from service.store.errors import VersionNotFoundError
 from service.store.funnels import get_funnel
 from service.store.uploads import list_uploads
 from service.texts import instant_from_text
 
-MEDIA_TYPES = ("application/json", "text/csv")
+PARQUET = "application/vnd.apache.parquet"
+MEDIA_TYPES = ("application/json", "text/csv", PARQUET)
+FORM_HELP = "steps: one row a step; long: one row a quantile (segment, stage, ds, step, quantile, value, ...)."
 LISTED_UPLOADS = 50
 
 router = APIRouter(tags=["forecasts"])
@@ -37,7 +55,11 @@ def selection_from_query(
     "/v1/funnels/{funnel}/forecast",
     response_model=None,
     responses={
-        200: {"model": ForecastDocument, "description": "JSON, or CSV by Accept.", "content": {"text/csv": {}}},
+        200: {
+            "model": ForecastDocument | LongForecastDocument,
+            "description": "JSON, CSV or Parquet, by Accept.",
+            "content": {"text/csv": {}, PARQUET: {}},
+        },
         304: {"description": "The caller has this answer already."},
         **problem_responses(404, 406, 422, 503),
     },
@@ -47,20 +69,41 @@ def get_forecast(
     context: Context,
     selection: Annotated[Selection, Depends(selection_from_query)],
     as_of: Annotated[str | None, Query(max_length=40, description="Instant whose knowledge is used.")] = None,
+    form: Annotated[Form, Query(alias="format", description=FORM_HELP)] = "steps",
     accept: Annotated[str | None, Header()] = None,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
     """The published forecast, from memory; as of a past instant, from the store."""
-    kind = accepted_type(accept, MEDIA_TYPES)
+    kind = forecast_type(accept)
     served, stale = served_version(context, funnel, as_of)
     rules = served.funnel.gate, served.funnel.max_horizon  # they change what is answered without a new version
-    etag = make_etag(served.version_id, rules, selection, stale, kind)
+    etag = make_etag(served.version_id, rules, selection, stale, kind, form)
     headers = {"etag": etag, "vary": "Accept", "cache-control": "no-cache"}
     if etag_matches(etag, if_none_match):
         return Response(status_code=304, headers=headers)
-    document = forecast_document(served, selection, stale=stale)
-    body = orjson.dumps(document) if kind == "application/json" else csv_from_document(document).encode()
-    return Response(body, media_type=kind, headers=headers)
+    return Response(
+        forecast_body(served, selection, stale=stale, kind=kind, form=form), media_type=kind, headers=headers
+    )
+
+
+def forecast_type(accept: str | None) -> str:
+    """The media type to answer in; 406, and what to install, when only Parquet would do and cannot be written."""
+    if parquet_installed():
+        return accepted_type(accept, MEDIA_TYPES)
+    return accepted_type(accept, MEDIA_TYPES[:-1], absent="; Parquet needs the extra on the server: nearcast[parquet]")
+
+
+def forecast_body(served: Served, selection: Selection, *, stale: bool, kind: str, form: Form) -> bytes:
+    """The answer in one of the media types and forms. Raises as `service.document.select`."""
+    if kind == "application/json":
+        make = long_document if form == "long" else forecast_document
+        return orjson.dumps(make(served, selection, stale=stale))
+    columns = step_columns(served, selection, stale=stale)
+    if form == "long":
+        columns = long_columns(columns)
+    if kind == "text/csv":
+        return csv_from_columns(columns).encode()
+    return parquet_from_columns(columns, header=header_document(served, selection, stale=stale))
 
 
 @router.get(

@@ -8,14 +8,17 @@ from collections.abc import Sequence
 from service.problems import ProblemError
 
 
-def accepted_type(accept: str | None, offered: Sequence[str]) -> str:
-    """The offered media type that `accept` prefers, the earlier offer on a tie; 406 when it takes none."""
+def accepted_type(accept: str | None, offered: Sequence[str], *, absent: str = "") -> str:
+    """The offered media type that `accept` prefers, the earlier offer on a tie; 406 when it takes none.
+
+    `absent` ends that sentence: what could be offered and is not.
+    """
     if accept is None or not accept.strip():
         return offered[0]
     weights = {offer: weight_of(offer, accept) for offer in offered}
     best = max(offered, key=lambda offer: weights[offer])
     if weights[best] <= 0:
-        detail = f"this is served as {' or '.join(offered)}"
+        detail = f"this is served as {' or '.join(offered)}{absent}"
         raise ProblemError(406, "not-acceptable", detail, extra={"offered": list(offered)})
     return best
 

@@ -4,9 +4,13 @@ import csv
 import io
 from datetime import date, timedelta
 
+import pandas as pd
 import pytest
 
 from models.forecast import QUANTILES
+from service.problems import ProblemError
+from service.routes import forecasts
+from service.routes.forecasts import PARQUET
 
 STAGES = ["lead", "offer", "won"]
 SEGMENTS = ["total", "north", "south"]
@@ -108,7 +112,40 @@ def test_accept_decides_between_json_and_csv(forecast, accept, kind):
 
 def test_another_media_type_is_refused_with_those_that_are_served(forecast):
     document = problem(forecast(headers={"accept": "image/png"}), 406, "not-acceptable")
-    assert document["offered"] == ["application/json", "text/csv"]
+    assert document["offered"] == ["application/json", "text/csv", PARQUET]
+
+
+def test_parquet_and_the_long_form_say_the_same_as_json(forecast):
+    document = forecast(horizon=3).json()
+    steps = [(series, step) for series in document["forecasts"] for step in series["steps"]]
+    told = [
+        (series["segment"], series["stage"], step["date"], step["step"], float(name), value)
+        for series, step in steps
+        for name, value in step["quantiles"].items()
+    ]
+    names = ["segment", "stage", "ds", "step", "quantile", "value"]
+    long = forecast(horizon=3, format="long").json()
+    assert [tuple(row[name] for name in names) for row in long["rows"]] == told
+    assert {name: long[name] for name in ("version", "cutoff", "levels")} == {
+        name: document[name] for name in ("version", "cutoff", "levels")
+    }
+    rows = list(csv.DictReader(io.StringIO(forecast({"accept": "text/csv"}, horizon=3, format="long").text)))
+    assert [(row["stage"], row["ds"], float(row["quantile"]), float(row["value"])) for row in rows] == [
+        (stage, ds, quantile, value) for _, stage, ds, _, quantile, value in told
+    ]
+    frame = pd.read_parquet(io.BytesIO(forecast({"accept": PARQUET}, horizon=3).content))
+    assert frame["mean"].tolist() == [step["mean"] for _, step in steps]
+    frame = pd.read_parquet(io.BytesIO(forecast({"accept": PARQUET}, horizon=3, format="long").content))
+    assert frame["value"].tolist() == [row[-1] for row in told]
+    problem(forecast(format="short"), 422, "invalid-request")
+
+
+def test_without_the_extra_a_caller_that_takes_nothing_but_parquet_is_told_what_to_install(monkeypatch):
+    monkeypatch.setattr(forecasts, "parquet_installed", lambda: False)
+    assert forecasts.forecast_type(f"{PARQUET}, text/csv;q=0.5") == "text/csv"
+    with pytest.raises(ProblemError, match=r"Parquet needs the extra on the server: nearcast\[parquet\]") as error:
+        forecasts.forecast_type(PARQUET)
+    assert (error.value.status, error.value.slug) == (406, "not-acceptable")
 
 
 def test_an_answer_that_the_caller_has_is_not_sent_again(forecast):
@@ -124,6 +161,8 @@ def test_each_different_answer_has_its_own_etag(forecast):
     queries = [{}, {"stage": "won"}, {"segment": "south"}, {"horizon": 3}, {"level": "80"}]
     tags = [forecast(**query).headers["etag"] for query in queries]
     tags.append(forecast(headers={"accept": "text/csv"}).headers["etag"])
+    tags.append(forecast(headers={"accept": PARQUET}).headers["etag"])
+    tags.append(forecast(format="long").headers["etag"])
     assert len(set(tags)) == len(tags)
 
 

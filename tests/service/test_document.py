@@ -13,7 +13,6 @@ from service.document import (
     FarHorizonError,
     Selection,
     SeriesNotFoundError,
-    csv_from_document,
     forecast_document,
     levels_from_text,
 )
@@ -109,11 +108,3 @@ def test_levels_are_read_once_each_in_their_order():
     assert levels_from_text(" 95, 80,95") == (95, 80)
     with pytest.raises(HorizonError, match="20, 40, 60, 80, 95"):
         levels_from_text("90")
-
-
-def test_csv_has_empty_cells_where_a_model_does_not_tell_parts_apart():
-    text = csv_from_document(forecast_document(make_version(make_forecast(parts=False)), Selection(horizon=1)))
-    head, row = (line.split(",") for line in text.splitlines())
-    assert row[head.index("in_flight")] == ""
-    assert row[head.index("new")] == ""
-    assert float(row[head.index("lower_80")]) == float(row[head.index("q0.1")])
