@@ -34,7 +34,9 @@ def test_names_sort_by_code_point_on_postgresql(empty_postgres_url):
         )
         with database.read() as connection:
             found = connection.execute(sa.text(query)).all()
-    assert len(found) == 14
+    names = ("entity_id", "stage", "segment", "name")
+    ours = {f"{table}.{name}" for table, made in metadata.tables.items() for name in names if name in made.columns}
+    assert {column for column, _ in found} >= ours
     assert {collation for _, collation in found} == {"C"}
 
 
