@@ -161,6 +161,17 @@ forecasts = Table(
     Column("payload", LargeBinary, nullable=False),
 )
 
+published = Table(
+    "published",
+    metadata,
+    Column("funnel_id", ForeignKey("funnels.id"), primary_key=True, autoincrement=False),
+    key("segment", NAME),
+    key("stage", NAME),
+    Column("version_id", ForeignKey("versions.id"), nullable=False),
+    Column("reliable_until", Integer, nullable=False),
+    Column("steps", Text, nullable=False, comment="JSON: [mean, quantiles, in_flight, new] of each step"),
+)
+
 states = Table(
     "states",
     metadata,

@@ -24,6 +24,7 @@ from service.store.funnels import (
 )
 from service.store.instants import datetime_from_micros, micros_from_datetime
 from service.store.tables import forecasts, states, versions
+from service.store.view import clear_published, show
 
 BATCH = 1000
 """Rows written by one statement."""
@@ -118,12 +119,11 @@ def publish_version(
         "quality": dict(draft.quality),
     }
     version = version_from_row(connection.execute(sa.insert(versions).values(**row).returning(versions)).one())
-    rows = (
-        {"version_id": version.id, "segment": each.segment, "stage": each.stage, "payload": bytes_from_forecast(each)}
-        for each in made
-    )
-    while batch := list(islice(rows, BATCH)):
-        connection.execute(sa.insert(forecasts), batch)
+    clear_published(connection, funnel_id)
+    remaining = iter(made)
+    while batch := list(islice(remaining, BATCH)):
+        connection.execute(sa.insert(forecasts), [row_from_forecast(version.id, each) for each in batch])
+        show(connection, funnel_id, version.id, batch)
     earlier = sa.select(versions.c.id).where(versions.c.funnel_id == funnel_id)
     connection.execute(sa.delete(states).where(states.c.version_id.in_(earlier), states.c.name.startswith(MEMORY)))
     for number, payload in enumerate(memory):
@@ -136,10 +136,16 @@ def publish_version(
         {"version_id": version.id, "name": name, "payload": bytes_from_arrays({name: values})}
         for name, values in named.items()
     )
-    while batch := list(islice(answers, BATCH)):
-        connection.execute(sa.insert(states), batch)
+    while named_batch := list(islice(answers, BATCH)):
+        connection.execute(sa.insert(states), named_batch)
     set_active_version(connection, funnel_id, version.id)
     return version
+
+
+def row_from_forecast(version_id: int, forecast: Forecast) -> dict[str, object]:
+    """A forecast as a row of the table."""
+    payload = bytes_from_forecast(forecast)
+    return {"version_id": version_id, "segment": forecast.segment, "stage": forecast.stage, "payload": payload}
 
 
 def get_version(connection: Connection, version_id: int) -> Version:
@@ -163,7 +169,9 @@ def activate_version(connection: Connection, funnel_id: int, number: int) -> Ver
     if row is None:
         raise VersionNotFoundError(f"there is no version {number} of this funnel; GET .../versions lists them")
     version = version_from_row(row)
-    read_forecasts(connection, version.id)  # what cannot be read must not take the place of what is served
+    made = read_forecasts(connection, version.id)  # what cannot be read must not take the place of what is served
+    clear_published(connection, funnel_id)
+    show(connection, funnel_id, version.id, made.values())
     set_active_version(connection, funnel_id, version.id)
     count_activation(connection, funnel_id)
     return version
