@@ -17,7 +17,7 @@ from fastapi.openapi.utils import get_openapi
 from service import __version__
 from service.jobs import Jobs
 from service.observability import Metrics, ObservingMiddleware
-from service.routes import dashboard, docs, forecasts, funnels, operations, runs, scenarios, uploads
+from service.routes import dashboard, days, docs, forecasts, funnels, operations, runs, scenarios, uploads
 from service.routes.context import Resources
 from service.routes.handlers import add_problem_handlers
 from service.scheduler import Scheduler
@@ -61,7 +61,7 @@ def make_app(settings: Settings | None = None) -> FastAPI:
     app.openapi = lambda: openapi_of(app)  # type: ignore[method-assign]
     app.add_middleware(ObservingMiddleware, metrics=metrics)
     add_problem_handlers(app)
-    for module in (funnels, uploads, forecasts, scenarios, runs, operations, docs, dashboard):
+    for module in (funnels, days, uploads, forecasts, scenarios, runs, operations, docs, dashboard):
         app.include_router(module.router)
     return app
 

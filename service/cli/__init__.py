@@ -22,6 +22,7 @@ COMMANDS = {
     "forecast": "service.cli.forecast",
     "backtest": "service.cli.backtest",
     "scenario": "service.cli.scenario",
+    "days": "service.cli.days",
     "activate": "service.cli.activate",
     "status": "service.cli.operate",
     "migrate": "service.cli.operate",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 
 from sqlalchemy.engine import Connection
 
@@ -10,9 +11,11 @@ from models.calendar import holidays_of_year
 from models.errors import FunnelError
 from models.funnel import Funnel, check_declarable
 from models.inference import infer_from_journeys, infer_funnel
+from service.ingest.days import days_from_bytes
 from service.ingest.intake import Intake
 from service.ingest.options import IngestOptions
-from service.store.funnels import FunnelRecord
+from service.store.database import Database
+from service.store.funnels import FunnelRecord, declare_funnel, get_funnel
 from service.store.observations import read_counts, read_events
 
 
@@ -110,3 +113,15 @@ def reconsider(connection: Connection, record: FunnelRecord) -> tuple[Funnel, tu
     funnel = replace(record.funnel, stages=found.stages, exits=found.exits, due_stage=found.due_stage)
     check_declarable(funnel)
     return funnel, inferred.notes
+
+
+def declare_days(database: Database, name: str, content: bytes, *, now: datetime) -> FunnelRecord:
+    """Put the days of a calendar in the place of those declared; all else stays as it is, also inferred.
+
+    Raises FunnelNotFoundError, and as `service.ingest.days.days_from_bytes`.
+    """
+    with database.write() as connection:
+        record = get_funnel(connection, name)
+        days = days_from_bytes(content, funnel=record.funnel)
+        funnel = replace(record.funnel, declared_days=days)
+        return declare_funnel(connection, name, funnel, now=now, inferred=record.inferred)

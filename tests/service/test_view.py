@@ -131,9 +131,9 @@ def test_what_the_view_costs_a_publish_of_ten_thousand_series_is_small(database,
     publish(database, *made)
 
     def timed() -> float:
-        started = time.perf_counter()
+        started = time.process_time()
         publish(database, *made)
-        return time.perf_counter() - started
+        return time.process_time() - started
 
     whole = min(timed() for _ in range(3))
     monkeypatch.setattr("service.store.versions.show", lambda *_: None)
@@ -143,6 +143,6 @@ def test_what_the_view_costs_a_publish_of_ten_thousand_series_is_small(database,
     started = time.perf_counter()
     _, ((rows,),) = plain(database, "SELECT count(*) FROM nearcast_forecast WHERE q0_9 >= mean")
     read = time.perf_counter() - started
-    print(f"{database.dialect}: publish {whole:.2f} s, without the view {bare:.2f} s; view read in {read:.2f} s")
+    print(f"{database.dialect}: publish {whole:.2f} s of processor, {bare:.2f} s without; view read in {read:.2f} s")
     assert rows == 280_000
-    assert whole - bare < 20
+    assert whole < 3 * bare
