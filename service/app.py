@@ -43,7 +43,7 @@ def make_app(settings: Settings | None = None) -> FastAPI:
             await run_sync(prepare_store, database)
             serving = Serving(database, every=settings.refresh_seconds)
             with Jobs(database, settings) as jobs, Scheduler(database, jobs) if settings.with_jobs else nullcontext():
-                metrics.watch(serving)
+                metrics.watch(serving, database)
                 app.state.resources = Resources(settings, database, serving, jobs, metrics)
                 await run_sync(serving.start)
                 yield

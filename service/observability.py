@@ -16,9 +16,11 @@ from prometheus_client.registry import Collector
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.gauges import StoreCollector
 from service.logs import request_id
 from service.problems import MEDIA_TYPE, ProblemError, document_from_problem
 from service.serving import Serving
+from service.store.database import Database
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
 SOUND_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -52,9 +54,10 @@ class Metrics:
             "nearcast_refused_uploads", "Uploads of which nothing was kept.", ["kind"], registry=self.registry
         )
 
-    def watch(self, serving: Serving) -> None:
-        """Tell of what is served, as it is whenever the metrics are asked for."""
+    def watch(self, serving: Serving, database: Database) -> None:
+        """Tell of what is served and stored, as it is whenever the metrics are asked for."""
         self.registry.register(ServedCollector(serving))
+        self.registry.register(StoreCollector(database))
 
 
 class ServedCollector(Collector):

@@ -149,9 +149,7 @@ def _instant(text: str, parameters: dict[str, str], zone: ZoneInfo) -> tuple[dat
     """A day or an instant on the funnel's own clock, and whether it is a day. Raises ValueError."""
     whole = _DAY.fullmatch(text) is not None
     try:
-        if not whole and not _INSTANT.fullmatch(text):
-            raise ValueError
-        instant = datetime.fromisoformat(text.removesuffix("Z"))
+        instant = datetime.fromisoformat(text.removesuffix("Z") if whole or _INSTANT.fullmatch(text) else "")
     except ValueError:
         raise ValueError(f"{text[:40]!r} is neither a day nor an instant") from None
     if whole:
