@@ -6,6 +6,7 @@
 #   make serve           the API on http://127.0.0.1:8000 (ARGS='--port 9000')
 #   make check           formatting, lint, types, import layers: changes nothing
 #   make fmt             formats and repairs what can be repaired
+#   make docs            writes docs/api.md and docs/cli.md from the code
 #   make lock            resolves the locks again, keeping pins that still fit (ARGS=--upgrade: the newest)
 #   make bench           speed, start-up and memory beside the peers, some minutes (ARGS=smoothing: only that)
 #   make bench-ablation  what each ingredient of the forecasts is worth, half an hour (ARGS=DIRECTORY: of real cases)
@@ -29,7 +30,7 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-
 EDITABLE = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 endif
 
-.PHONY: demo test serve check fmt lock bench bench-ablation clean help
+.PHONY: demo test serve check fmt docs lock bench bench-ablation clean help
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -52,6 +53,9 @@ check: $(VENV)/.ready-dev
 fmt: $(VENV)/.ready-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(VENV)/.ready-dev
+	@$(BIN)/python docs/reference.py
 
 bench: $(VENV)/.ready-dev
 	@$(BIN)/python -m benchmarks $(ARGS)

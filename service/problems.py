@@ -150,3 +150,8 @@ def problem_from_error(error: NearcastError) -> ProblemError:
     extra = getattr(error, "members", {})
     headers = {"retry-after": RETRY_AFTER} if status == 503 else {}
     return ProblemError(status, error.slug, str(error), extra=extra, headers=headers)
+
+
+def statuses_by_slug() -> dict[str, int]:
+    """The status of each kind of error that has a class; the others are answered where they arise."""
+    return {kind.slug: status for kind, status in reversed(STATUSES)} | STATUSES_BY_SLUG
