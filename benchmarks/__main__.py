@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import cases, cold_start, conversion, ingest, oracle, shock, smoothing
+from benchmarks import cases, cold_start, conversion, ingest, live, oracle, shock, smoothing
 from benchmarks.report import Result, as_json
 
 BENCHMARKS: dict[str, Callable[[], Result]] = {
@@ -18,6 +18,7 @@ BENCHMARKS: dict[str, Callable[[], Result]] = {
     "ingest": ingest.run,
     "oracle": oracle.run,
     "shock": shock.run,
+    "live": live.run,
 }
 
 

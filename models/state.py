@@ -36,7 +36,7 @@ class DamagedPayloadError(NearcastError):
 
 
 def bytes_from_arrays(arrays: Mapping[str, AnyArray]) -> bytes:
-    """Arrays as bytes: floats become float64, integers and booleans int64.
+    """Arrays as bytes: floats become float64 unless they are single, integers and booleans int64.
 
     Raises TypeError for any other kind of array.
     """
@@ -125,7 +125,7 @@ def stored_array(name: str, values: AnyArray) -> AnyArray:
     """The array as it is stored."""
     kind = np.asarray(values).dtype.kind
     if kind == "f":
-        return np.asarray(values, dtype="<f8")
+        return np.asarray(values, dtype="<f4" if np.asarray(values).dtype.itemsize == 4 else "<f8")
     if kind in "iub":
         return np.asarray(values, dtype="<i8")
     raise TypeError(f"array {name!r} of {np.asarray(values).dtype} is neither numbers nor booleans")

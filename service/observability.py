@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.gauges import StoreCollector
+from service.live import live_summary
 from service.logs import request_id
 from service.problems import MEDIA_TYPE, ProblemError, document_from_problem
 from service.serving import Serving
@@ -83,9 +84,38 @@ class ServedCollector(Collector):
                 cutoff.add_metric([name], midnight.timestamp())
                 published.add_metric([name], served.published_at.timestamp())
         yield from (version, cutoff, published)
+        yield from self._quality()
         stale = GaugeMetricFamily("nearcast_stale", "1 while the store is away and known versions are served.")
         stale.add_metric([], float(self._serving.stale))
         yield stale
+
+    def _quality(self) -> Iterator[Metric]:
+        """How what was published fared, and what could not be fitted."""
+        held = GaugeMetricFamily(
+            "nearcast_live_coverage", "Share of actuals inside their published interval.", labels=["funnel", "level"]
+        )
+        counted = {
+            name: GaugeMetricFamily(f"nearcast_{name}", text, labels=["funnel"])
+            for name, text in {
+                "live_actuals": "Actuals that published forecasts were compared with.",
+                "alerts": "Days and series outside their 95 % interval, of the last 28 periods.",
+                "drifting_series": "Series whose recent live loss is far above the backtest's.",
+                "quarantined_segments": "Segments that could not be fitted and are answered by their baseline.",
+            }.items()
+        }
+        for name in self._serving.names():
+            served = self._serving.find(name)
+            if served is None:
+                continue
+            counted["quarantined_segments"].add_metric([name], len(served.quality.get("quarantined", ())))
+            if (summary := live_summary(served.live)) is not None:
+                counted["live_actuals"].add_metric([name], summary["actuals"])
+                counted["alerts"].add_metric([name], summary["alerts"])
+                counted["drifting_series"].add_metric([name], summary["drifting"])
+                for level in (80, 95):
+                    if (share := summary[f"coverage{level}"]) is not None:
+                        held.add_metric([name, str(level)], share)
+        yield from (held, *counted.values())
 
 
 class ObservingMiddleware:

@@ -46,6 +46,8 @@ class Served:
         By (segment, stage): the latest counts up to the cutoff, cleaned, (periods,); NaN where nothing was observed.
     flow
         See `models.flow.flow_from_history`; None where the version was published without.
+    live
+        Arrays of `models.live.views_from_live`, without the prefix; empty where the version was published without.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Served:
     quality: dict[str, Any]
     observed: Mapping[tuple[str, str], npt.NDArray[np.float64]] = field(default_factory=dict)
     flow: npt.NDArray[np.float64] | None = None
+    live: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
 
 
 class Serving:
@@ -195,7 +198,13 @@ def load_served(connection: Connection, record: FunnelRecord, version: Version) 
         # Published with a row for each series, in the order in which the forecasts have just been put.
         observed=MappingProxyType(dict(zip(ordered, views.get("observed", ()), strict=False))),
         flow=views.get("flow"),
+        live=MappingProxyType(live_views(views)),
     )
+
+
+def live_views(views: Mapping[str, Any]) -> dict[str, npt.NDArray[np.float64]]:
+    """Of all that a version shows, its live scores by their short names."""
+    return {name.removeprefix("live_"): values for name, values in views.items() if name.startswith("live_")}
 
 
 def present_funnel(trained: Funnel, declared: Funnel) -> Funnel:

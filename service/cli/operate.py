@@ -8,11 +8,13 @@ from typing import Any
 from service.cli.options import JsonOption, open_database, read_settings
 from service.cli.output import print_json, print_lines, print_table
 from service.document import document_from_run
+from service.live import live_summary
+from service.serving import live_views
 from service.store.database import Database
 from service.store.funnels import list_funnels, next_due_of
 from service.store.runs import list_runs
 from service.store.uploads import list_uploads
-from service.store.versions import get_version
+from service.store.versions import get_version, read_views
 
 LISTED_RUNS = 10
 
@@ -43,6 +45,7 @@ def status(as_json: JsonOption = False) -> None:
             for funnel in document["funnels"]
         ],
     )
+    print_standing(document["funnels"])
     print_table(
         "Runs",
         ["run", "funnel", "status", "started", "seconds", "reason"],
@@ -60,6 +63,25 @@ def status(as_json: JsonOption = False) -> None:
     )
 
 
+def print_standing(funnels: list[dict[str, Any]]) -> None:
+    """How what was published fared, of funnels of which that is known or something is quarantined."""
+    rows = [
+        [
+            funnel["funnel"],
+            *(f"{share:.0%}" if (share := live[f"coverage{level}"]) is not None else "" for level in (80, 95)),
+            str(live["actuals"]),
+            str(live["alerts"]),
+            str(live["drifting"]),
+            str(funnel["quarantined"]),
+        ]
+        for funnel in funnels
+        if (live := funnel["live"]) is not None and (live["actuals"] or funnel["quarantined"])
+    ]
+    if rows:
+        names = ["funnel", "80% held", "95% held", "of actuals", "alerts", "drifting series", "quarantined segments"]
+        print_table("Published forecasts", names, rows)
+
+
 def read_status(database: Database) -> dict[str, Any]:
     """All funnels with what they serve, and the latest runs, from the store."""
     with database.read() as connection:
@@ -73,6 +95,8 @@ def read_status(database: Database) -> dict[str, Any]:
                     "stages": list(record.funnel.stages),
                     "inferred": record.inferred,
                     "version": active and active.number,
+                    "quarantined": len(active.quality.get("quarantined", ())) if active else 0,
+                    "live": live_summary(live_views(read_views(connection, active.id))) if active else None,
                     "cutoff": active and active.cutoff,
                     "published_at": active and active.created_at,
                     "uploads": uploads[0].number if uploads else 0,

@@ -172,6 +172,19 @@ class Client:
         measures = ("wql", "wmape", "mase", "bias", "skill", "coverage80", "coverage95")
         return frames.frame_from_rows(scores, numbers=measures)
 
+    def live(self, funnel: str) -> pd.DataFrame:
+        """What became of published forecasts: one row per segment, stage and steps first..last, with n actuals, wql,
+        bias, coverage80, coverage95 and revision (mean absolute change from version to version, relative to the mean).
+        """
+        live = self._json("GET", _path(funnel, "scorecard"))["live"] or {"scores": []}
+        measures = ("wql", "bias", "coverage80", "coverage95", "revision")
+        return frames.frame_from_rows(live["scores"], numbers=measures)
+
+    def alerts(self, funnel: str) -> pd.DataFrame:
+        """Recent days on which an actual left its 95 % interval: one row per day `ds` and series, newest first."""
+        rows = [{"ds": each.pop("date"), **each} for each in self._json("GET", _path(funnel, "alerts"))["alerts"]]
+        return frames.frame_from_rows(rows, days=["ds"])
+
     def quality(self, funnel: str) -> dict[str, Any]:
         """What was repaired behind the served version, and the reports of the latest uploads."""
         return self._json("GET", _path(funnel, "quality"))

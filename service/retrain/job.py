@@ -22,6 +22,7 @@ from service.retrain.basis import (
     read_basis,
     reason_to_publish,
 )
+from service.retrain.live import live_after, with_live
 from service.retrain.quarantine import check_quarantine, is_suspect, quarantined_in, reason_to_retry
 from service.retrain.start import Aside, RunEndedError, Started, start
 from service.store.database import Database
@@ -29,7 +30,7 @@ from service.store.errors import StoreError
 from service.store.funnels import get_funnel, lock_funnel
 from service.store.lease import check_lease, renew_lease
 from service.store.runs import Phase, finish_run, report_run
-from service.store.versions import Draft, Version, get_version, publish_version
+from service.store.versions import Draft, Version, get_version, publish_version, read_live
 from service.workers import INLINE, Pool, make_mapper
 
 if TYPE_CHECKING:
@@ -142,6 +143,7 @@ class Job:
         with self._phase("read"), self._database.read() as connection:
             basis = read_basis(connection, name)
             suspect = is_suspect(connection, basis.record.id, basis.active)
+            issued = read_live(connection, basis.record.id)
         if basis.events is None and basis.counts is None and basis.active is not None:
             return self._nothing_new(f"nothing new since version {basis.active.number}")
         with self._phase("clean"):
@@ -158,6 +160,7 @@ class Job:
             return self._nothing_new(f"nothing new since version {basis.active.number}; what is quarantined stays so")
         with self._phase("publish"):
             draft = make_draft(basis, history, fitted, repairs, reason=reason)
+            draft = with_live(draft, live_after(issued, history, fitted))
             return self._publish(basis, draft, fitted)
 
     def fail(self, error: BaseException) -> None:

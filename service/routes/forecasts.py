@@ -17,9 +17,11 @@ from service.columns import (
     step_columns,
 )
 from service.document import Selection, forecast_document, header_document, levels_from_text, scorecard_document
+from service.live import alerts_document, live_document
 from service.routes.context import Context, Resources
 from service.routes.negotiation import accepted_type, etag_matches, make_etag
 from service.schemas import (
+    AlertsDocument,
     ForecastDocument,
     FunnelName,
     LongForecastDocument,
@@ -110,9 +112,16 @@ def forecast_body(served: Served, selection: Selection, *, stale: bool, kind: st
     "/v1/funnels/{funnel}/scorecard", response_model=ScorecardDocument, responses=problem_responses(404, 422, 503)
 )
 def get_scorecard(funnel: FunnelName, context: Context) -> dict[str, Any]:
-    """Backtest accuracy, skill and coverage by stage and steps of the served version."""
+    """Accuracy, skill and coverage by stage and steps: backtest (`scores`), and what was published (`live`)."""
     served, stale = served_version(context, funnel, None)
-    return scorecard_document(served, stale=stale)
+    return {**scorecard_document(served, stale=stale), "live": live_document(served)}
+
+
+@router.get("/v1/funnels/{funnel}/alerts", response_model=AlertsDocument, responses=problem_responses(404, 422, 503))
+def get_alerts(funnel: FunnelName, context: Context) -> dict[str, Any]:
+    """Recent days on which an actual left the 95 % interval that had been published for it, newest first."""
+    served, stale = served_version(context, funnel, None)
+    return alerts_document(served, stale=stale)
 
 
 @router.get("/v1/funnels/{funnel}/quality", response_model=QualityDocument, responses=problem_responses(404, 422, 503))

@@ -32,6 +32,8 @@ RESPONSE = "response/"
 """How the name of a state begins that holds the responses of a segment's transitions."""
 MEMORY = "memory/"
 """How the name of a state begins that the next retrain starts from."""
+LIVE = "live"
+"""Name of the state that scores what was published, see `models.live`."""
 VIEW = "view/"
 """How the name of a state begins that is there to be looked at."""
 
@@ -54,6 +56,8 @@ class Draft:
         JSON-ready.
     views
         Arrays to be shown beside the forecasts, by name.
+    live
+        What the next retrain scores this and earlier versions with; that of earlier versions is dropped.
     """
 
     funnel: Funnel
@@ -66,6 +70,7 @@ class Draft:
     scorecard: Sequence[Mapping[str, Any]]
     quality: Mapping[str, Any]
     views: Mapping[str, Any] = field(default_factory=dict)
+    live: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +130,10 @@ def publish_version(
         connection.execute(sa.insert(forecasts), [row_from_forecast(version.id, each) for each in batch])
         show(connection, funnel_id, version.id, batch)
     earlier = sa.select(versions.c.id).where(versions.c.funnel_id == funnel_id)
-    connection.execute(sa.delete(states).where(states.c.version_id.in_(earlier), states.c.name.startswith(MEMORY)))
+    passing = sa.or_(states.c.name.startswith(MEMORY), states.c.name == LIVE)
+    connection.execute(sa.delete(states).where(states.c.version_id.in_(earlier), passing))
+    if draft.live:
+        connection.execute(sa.insert(states).values(version_id=version.id, name=LIVE, payload=draft.live))
     for number, payload in enumerate(memory):
         connection.execute(
             sa.insert(states).values(version_id=version.id, name=f"{MEMORY}{number:06}", payload=payload)
@@ -209,6 +217,14 @@ def read_memory(connection: Connection, funnel_id: int) -> tuple[bytes, ...]:
     query = query.where(versions.c.funnel_id == funnel_id, states.c.name.startswith(MEMORY))
     query = query.order_by(states.c.version_id, states.c.name)
     return tuple(payload for (payload,) in connection.execute(query))
+
+
+def read_live(connection: Connection, funnel_id: int) -> bytes | None:
+    """What the last version published left to be scored; None before there was any."""
+    query = sa.select(states.c.payload).join(versions, versions.c.id == states.c.version_id)
+    query = query.where(versions.c.funnel_id == funnel_id, states.c.name == LIVE)
+    payload: bytes | None = connection.execute(query.order_by(states.c.version_id.desc()).limit(1)).scalar()
+    return payload
 
 
 def read_responses(connection: Connection, version_id: int, segments: Iterable[str]) -> dict[str, Any]:

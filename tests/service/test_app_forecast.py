@@ -233,6 +233,14 @@ def test_the_scorecard_has_skill_and_coverage_by_stage_and_steps(client, sales):
     assert 0 <= score["coverage80"] <= 1
 
 
+def test_the_scorecard_has_a_live_part_and_alerts_are_listed(client, sales):
+    live = client.get(f"/v1/funnels/{sales}/scorecard").json()["live"]
+    assert set(live) == {"pooled", "scores", "drifting", "looked_at", "outside"}
+    alerts = client.get(f"/v1/funnels/{sales}/alerts").json()
+    assert (alerts["funnel"], alerts["level"], alerts["alerts"]) == (sales, 95, [])
+    problem(client.get("/v1/funnels/nobody/alerts"), 404, "funnel-not-found")
+
+
 def test_the_quality_report_has_repairs_and_uploads(client, sales):
     document = client.get(f"/v1/funnels/{sales}/quality").json()
     assert document["version"] == 1

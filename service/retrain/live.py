@@ -1,0 +1,53 @@
+"""Scores of what was published, brought up to date by each retrain with the actuals that have arrived since."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from models.state import DamagedPayloadError
+from service.store.versions import Draft
+
+if TYPE_CHECKING:
+    from models.engine import Fitted
+    from models.history import History
+    from models.live import Live
+
+logger = logging.getLogger(__name__)
+
+
+def live_after(payload: bytes | None, history: History, fitted: Fitted) -> Live:
+    """Live scores at the history's cutoff, of what was published before; `fitted` waits for its actuals from now on.
+
+    `payload` is what the version before left; None, or one that cannot be used: the scores start here.
+    """
+    import numpy as np  # noqa: PLC0415 - loaded by then, for the fit
+
+    from models.calendar import number_from_day  # noqa: PLC0415
+    from models.forecast import STEP_DAYS  # noqa: PLC0415
+    from models.live import BLOCKS, advance, live_from_bytes  # noqa: PLC0415
+
+    before = None
+    try:
+        before = None if payload is None else live_from_bytes(payload)
+    except DamagedPayloadError as error:  # it is a measurement, and nothing is forecast from it
+        logger.warning("live scores start anew: %s", error)
+    first_block = BLOCKS[0][1]
+    losses: dict[tuple[str, str], list[tuple[int, float]]] = {}
+    for score in fitted.scorecard:
+        if score.last <= first_block and np.isfinite(score.wql):
+            losses.setdefault((score.segment, score.stage), []).append((score.n, score.wql))
+    backtest = np.full(len(fitted.forecasts), np.nan)
+    for row, forecast in enumerate(fitted.forecasts):
+        if found := losses.get((forecast.segment, forecast.stage)):
+            backtest[row] = np.average([wql for _, wql in found], weights=[n for n, _ in found])
+    start = number_from_day(history.start) // STEP_DAYS[history.frequency]
+    return advance(before, fitted.forecasts, history.matrix, start=start, backtest=backtest)
+
+
+def with_live(draft: Draft, live: Live) -> Draft:
+    """The draft with what is shown of the live scores, and what the next retrain needs of them."""
+    from models.live import bytes_from_live, views_from_live  # noqa: PLC0415
+
+    return replace(draft, views={**draft.views, **views_from_live(live)}, live=bytes_from_live(live))
