@@ -66,6 +66,7 @@ def run(*, nights: int = NIGHTS) -> Result:
         notes=(
             f"{sum(score['n'] for score in enough)} actuals of {len({(s['segment'], s['stage']) for s in enough})} "
             f"series with {LEAST:g} a day or more; 80 %: {held:.3f}, 95 %: {pooled(enough, 'coverage95'):.3f}",
+            f"80 % by counts a day: {by_size(enough, means)}",
             f"outside the 95 % interval of the night before: {live['outside']} of {live['looked_at']} days",
             f"drifting, though nothing changed: {len(live['drifting'])} series",
             f"a retrain took {np.median(seconds):.2f} s (median); all {time.monotonic() - began:.0f} s",
@@ -99,6 +100,15 @@ def live_through(database: Database, folder: Path, *, nights: int) -> list[float
 def pooled(scores: list[dict[str, Any]], measure: str) -> float:
     """Mean of a measure, each score by its actuals."""
     return float(np.average([score[measure] for score in scores], weights=[score["n"] for score in scores]))
+
+
+def by_size(scores: list[dict[str, Any]], means: dict[tuple[str, str], float]) -> str:
+    """Coverage of small, middling and large series."""
+    parts = []
+    for name, low, high in (("5 to 10", 5.0, 10.0), ("10 to 30", 10.0, 30.0), ("more", 30.0, np.inf)):
+        chosen = [score for score in scores if low <= means[score["segment"], score["stage"]] < high]
+        parts.append(f"{name} {pooled(chosen, 'coverage80'):.3f}" if chosen else f"{name} none")
+    return ", ".join(parts)
 
 
 def row(steps: str, scores: list[dict[str, Any]]) -> dict[str, str | float]:
