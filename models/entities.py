@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -39,15 +39,19 @@ class Entities:
     segment
         int32 (entities,), index into `History.segments`; 0 when there are none.
     due
-        int32 (entities,), day index of the last known `due_on`, NEVER without one.
+        int32 (entities,), day index of the `due_on` known on the day of entry, NEVER without one.
     value
         float64 (entities,), the last known, NaN without one.
+    moved
+        int32 (changes, 3), due days heard of later: row of the entity, day from which it is known, and due day; by
+        entity and day.
     """
 
     days: npt.NDArray[np.int32]
     segment: npt.NDArray[np.int32]
     due: npt.NDArray[np.int32]
     value: npt.NDArray[np.float64]
+    moved: npt.NDArray[np.int32] = field(default_factory=lambda: np.empty((0, 3), dtype=np.int32))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,13 +100,15 @@ def tracks_from_events(events: Events, *, funnel: Funnel, cutoff: int) -> Tracks
     reached, order = _in_order(own, funnel)
     segment, names, split = _segments(events, rows, funnel)
     amounts, value = _values(events, rows, own=own, reached=reached, stages=len(funnel.stages))
+    due, moved = _dues(events, rows, entry=reached[:, 0])
     entered = reached[:, 0] != FAR
     used, position = np.unique(segment[entered], return_inverse=True)
     entities = Entities(
         days=np.where(reached == FAR, NEVER, reached)[entered].astype(np.int32),
         segment=position.astype(np.int32),
-        due=_dues(events, rows, size=len(own))[entered],
+        due=due[entered],
         value=value[entered],
+        moved=moved,
     )
     return Tracks(
         entities=entities,
@@ -215,12 +221,25 @@ def _segments(events: Events, rows: Rows, funnel: Funnel) -> tuple[Codes, list[s
     return segment, names, repair_of_days("two_segments", rows.day[moved], text, count=count)
 
 
-def _dues(events: Events, rows: Rows, *, size: int) -> Days:
-    """The last known due day of each entity, NEVER without one."""
-    dated = np.flatnonzero(events.due_on != NEVER)
-    due = events.due_on[dated]
-    last = settle(rows.entity[dated], size, values=due, keys=[rows.ts[dated], rows.code[dated]], last=True)
-    return np.asarray(taken(due, last, missing=NEVER), dtype=np.int32)
+def _dues(events: Events, rows: Rows, *, entry: Days) -> tuple[Days, Days]:
+    """Due day known at the `entry` of each entity, and `Entities.moved`, with rows among those that entered.
+
+    The last row of a day decides for that day, as of when it was over; a row without a due day takes none back.
+    """
+    dated = np.flatnonzero((events.due_on != NEVER) & (entry[rows.entity] != FAR))
+    keys: tuple[Values, ...] = (events.due_on, rows.code, rows.ts, rows.entity)
+    dated = dated[np.lexsort([key[dated] for key in keys])]
+    entity, day, due = rows.entity[dated], np.maximum(rows.day[dated], entry[rows.entity[dated]]), events.due_on[dated]
+    last = np.append((np.diff(entity) != 0) | (np.diff(day) != 0), np.ones(min(len(dated), 1), dtype=np.bool_))
+    entity, day, due = entity[last], day[last], due[last]
+    same = np.zeros(len(due), dtype=np.bool_)
+    same[1:] = (np.diff(entity) == 0) & (np.diff(due) == 0)
+    entity, day, due = entity[~same], day[~same], due[~same]
+    first = day == entry[entity]
+    known = np.full(len(entry), NEVER, dtype=np.int32)
+    known[entity[first]] = due[first]
+    row = np.cumsum(entry != FAR) - 1
+    return known, np.stack([row[entity], day, due], axis=1)[~first].astype(np.int32)
 
 
 def _values(events: Events, rows: Rows, *, own: Days, reached: Days, stages: int) -> tuple[Floats | None, Floats]:

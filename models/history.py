@@ -186,6 +186,7 @@ def _entities_on(tracks: Tracks, *, segments: list[str], start: int) -> Entities
         segment=_codes(tracks.segments, segments)[entities.segment].astype(np.int32),
         due=np.where(entities.due == NEVER, NEVER, entities.due - start).astype(np.int32),
         value=entities.value,
+        moved=entities.moved - np.array([0, start, start], dtype=np.int32),
     )
 
 

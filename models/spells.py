@@ -10,6 +10,8 @@ Moves are additive: late knowledge is told by further moves, with negative numbe
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 
@@ -25,7 +27,8 @@ AGE, PARKED, DUE = 0, 1, 2
 OLD = 14
 """Age from which all wait on the last of the DUE clocks."""
 ENTERED, CARRIED, CONVERTED, EXITED = 0, 1, 2, 3
-"""What a move does. CARRIED: waits since before the first period, so is not new. EXITED: is parked from then on."""
+"""What a move does. CARRIED: waits elsewhere since before, or before the first period, so is not new; it is taken from
+where it waited by a negative number. EXITED: is parked from then on."""
 LONGEST_LEAD = 365
 """A due day further away than this many periods is like none."""
 CLOCKS = DUE + OLD + 1
@@ -65,21 +68,36 @@ def moves_of_history(history: History) -> list[list[Ints | None]]:
         return moves
     length = STEP_DAYS[history.frequency]
     days, due = periods_from_days(entities.days, length=length), periods_from_days(entities.due, length=length)
-    order = np.argsort(entities.segment, kind="stable")
-    ends = np.searchsorted(entities.segment[order], np.arange(rows))
-    members = [np.arange(len(order)), *(order[ends[row - 1] : ends[row]] for row in range(1, rows))]
-    for row, chosen in enumerate(members):
+    moved = np.column_stack([entities.moved[:, 0], periods_from_days(entities.moved[:, 1:], length=length)])
+    for row, (chosen, changes) in enumerate(_members(entities.segment, moved, rows=rows)):
         own, dates = days[chosen], due[chosen]
         for stage in range(stages - 1):
             if not (counted[stage] or counted[stage + 1]):
+                dated = history.stages[stage + 1] == history.due_stage
                 moves[row][stage] = moves_from_days(
                     own[:, stage],
                     own[:, stage + 1],
                     own[:, stages:],
-                    dates if history.stages[stage + 1] == history.due_stage else None,
+                    dates if dated else None,
+                    moved=changes if dated else None,
                     periods=history.periods,
                 )
     return moves
+
+
+def _members(segment: Days, moved: Days, *, rows: int) -> Iterator[tuple[Ints, Days]]:
+    """Entities of all segments, then of each, and their moved due days, with rows among those entities."""
+    yield np.arange(len(segment)), moved
+    order = np.argsort(segment, kind="stable")
+    ends = np.searchsorted(segment[order], np.arange(rows))
+    place = np.empty(len(segment), dtype=np.int64)
+    place[order] = np.arange(len(segment)) - ends[segment[order]]
+    by_segment = np.argsort(segment[moved[:, 0]], kind="stable")
+    moved_ends = np.searchsorted(segment[moved[by_segment, 0]], np.arange(rows))
+    for row in range(1, rows):
+        changes = moved[by_segment[moved_ends[row - 1] : moved_ends[row]]]
+        chosen = order[ends[row - 1] : ends[row]]
+        yield chosen, np.column_stack([place[changes[:, 0]].astype(np.int32), changes[:, 1:]])
 
 
 def periods_from_days(days: Days, *, length: int) -> Days:
@@ -87,7 +105,9 @@ def periods_from_days(days: Days, *, length: int) -> Days:
     return np.where(days == NEVER, NEVER, days // length).astype(np.int32)
 
 
-def moves_from_days(here: Days, following: Days, exits: Days, due: Days | None, *, periods: int) -> Ints:
+def moves_from_days(
+    here: Days, following: Days, exits: Days, due: Days | None, *, periods: int, moved: Days | None = None
+) -> Ints:
     """Moves of one transition over the periods 0 .. periods - 1.
 
     Parameters
@@ -99,6 +119,8 @@ def moves_from_days(here: Days, following: Days, exits: Days, due: Days | None, 
         period of a conversion comes after it.
     due
         (entities,), due period, NEVER without one; None: the clock of this transition is age alone.
+    moved
+        (changes, 3), see `entities.Entities.moved`, in periods; None: none was.
 
     Returns
     -------
@@ -110,35 +132,85 @@ def moves_from_days(here: Days, following: Days, exits: Days, due: Days | None, 
     converted = np.where(following == NEVER, end, following)
     left = np.where(exits < start[:, None], end, exits).min(axis=1, initial=end)
     left = np.where(left >= converted, end, left)
-    clock, cell = np.full(len(start), AGE), np.zeros(len(start), dtype=np.int64)
+    begun = np.full(len(start), AGE), np.zeros(len(start), dtype=np.int64)
+    legs = np.empty((0, 4), dtype=np.int64)
     if due is not None:
-        dated = due[entered].astype(np.int64)
-        lead = dated - start
-        on_due = (dated != NEVER) & (lead <= LONGEST_LEAD)
-        clock[on_due] = DUE
-        cell[on_due] = DUE_CELL - lead[on_due]
-    wait = _spells(clock, cell, start, converted, left, periods=periods)
+        changes = np.empty((0, 3), dtype=np.int64) if moved is None else moved[entered[moved[:, 0]]].astype(np.int64)
+        changes[:, 0] = (np.cumsum(entered) - 1)[changes[:, 0]]
+        begun, legs = _legs(due[entered].astype(np.int64), changes, start, np.minimum(converted, left), periods=periods)
+    ended = _last_place(begun, legs)
+    wait = _spells(begun, ended, start, converted, left, periods=periods)
     again = left < end
-    back = np.full(again.sum(), PARKED)
-    parked = _spells(back, 0 * back, left[again], converted[again], 0 * back + end, periods=periods)
-    return _counted(np.concatenate([wait, parked[parked[:, 3] != ENTERED]]))  # the exit itself parks them
+    back = np.full(again.sum(), PARKED), np.zeros(again.sum(), dtype=np.int64)
+    parked = _spells(back, back, left[again], converted[again], np.full(again.sum(), end), periods=periods)
+    parked = parked[parked[:, 3] != ENTERED]  # the exit itself parks them
+    return _counted(np.concatenate([wait, _relocations(begun, legs, start), parked]))
 
 
-def _spells(clock: Ints, cell: Ints, start: Ints, converted: Ints, left: Ints, *, periods: int) -> Ints:
-    """Moves (period, clock, cell, kind), one row each, of spells that begin in `start` at `cell`."""
+Place = tuple[Ints, Ints]
+"""Clock and cell of each entity, counted from when it started to wait: see `_aged`."""
+
+
+def _legs(due: Ints, changes: Ints, start: Ints, stop: Ints, *, periods: int) -> tuple[Place, Ints]:
+    """Where entities begin to wait, or are first seen to, and the changes during the wait: entity, period, place."""
+    entity, known, dates = changes.T
+    first = np.maximum(start, 0)[entity]
+    before = known <= first
+    last = np.flatnonzero(before)[_last_of_each(entity[before])]
+    due, since = due.copy(), start.copy()
+    due[entity[last]], since[entity[last]] = dates[last], np.maximum(known, start[entity])[last]
+    during = ~before & (known < np.minimum(stop, periods)[entity])
+    clock, cell = _begin(dates[during], known[during], start[entity[during]])
+    return _begin(due, since, start), np.stack([entity[during], known[during], clock, cell], axis=1)
+
+
+def _last_of_each(entity: Ints) -> npt.NDArray[np.bool_]:
+    """Which of the sorted rows are the last of their entity."""
+    return np.append(np.diff(entity) != 0, np.ones(min(len(entity), 1), dtype=np.bool_))
+
+
+def _begin(due: Ints, since: Ints, start: Ints) -> Place:
+    """The place, as of `start`, of entities that are known `since` then to be due; by age without a near due day."""
+    on_due = (due != NEVER) & (due - since <= LONGEST_LEAD)
+    return np.where(on_due, DUE, AGE), np.where(on_due, DUE_CELL - due + start, 0)
+
+
+def _last_place(begun: Place, legs: Ints) -> Place:
+    """Where entities are after all their changes."""
+    clock, cell = begun[0].copy(), begun[1].copy()
+    entity, _, clocks, cells = legs[_last_of_each(legs[:, 0])].T
+    clock[entity], cell[entity] = clocks, cells
+    return clock, cell
+
+
+def _relocations(begun: Place, legs: Ints, start: Ints) -> Ints:
+    """Moves, one row each, that take entities from where they waited and put them where they wait from then on."""
+    entity, period, clock, cell = legs.T
+    again = np.zeros(len(legs), dtype=np.bool_)
+    again[1:] = np.diff(entity) == 0
+    before = [np.where(again, np.roll(now, 1), old[entity]) for now, old in zip((clock, cell), begun, strict=True)]
+    carried, waited = np.full(len(legs), CARRIED), period - start[entity]
+    away = [period, *_aged((before[0], before[1]), waited), carried, np.full(len(legs), -1)]
+    back = [period, *_aged((clock, cell), waited), carried, np.full(len(legs), 1)]
+    return np.concatenate([np.stack(away, axis=1), np.stack(back, axis=1)])
+
+
+def _spells(begun: Place, ended: Place, start: Ints, converted: Ints, left: Ints, *, periods: int) -> Ints:
+    """Moves, one row each, of spells that begin in `start`; `ended`: the place where they end, as of `start` too."""
     stop = np.minimum(converted, left)
     known = (stop >= 0) & (start < periods)
     first = np.maximum(start, 0)
-    kind = np.where(start < 0, CARRIED, ENTERED)
-    begin = np.stack([first, *_place(clock, cell, first - start), kind], axis=1)[known]
+    kind, one = np.where(start < 0, CARRIED, ENTERED), np.ones(len(start), dtype=np.int64)
+    begin = np.stack([first, *_aged(begun, first - start), kind, one], axis=1)[known]
     done = known & (stop < periods)
     kind = np.where(left < converted, EXITED, CONVERTED)
-    finish = np.stack([stop, *_place(clock, cell, stop - start), kind], axis=1)[done]
+    finish = np.stack([stop, *_aged(ended, stop - start), kind, one], axis=1)[done]
     return np.concatenate([begin, finish])
 
 
-def _place(clock: Ints, cell: Ints, waited: Ints) -> tuple[Ints, Ints]:
-    """Clock and cell after so many periods on a clock that was entered at `cell`."""
+def _aged(place: Place, waited: Ints) -> Place:
+    """Clock and cell after so many periods."""
+    clock, cell = place
     now = np.where(clock == DUE, DUE + np.minimum(waited, OLD), clock)
     return now, np.minimum(cell + waited, CELLS[now] - 1)
 
@@ -147,6 +219,7 @@ def _counted(moves: Ints) -> Ints:
     """Equal moves as one row with their number, by period."""
     sizes = (CLOCKS, int(CELLS.max()), 4)
     key = np.ravel_multi_index((moves[:, 1], moves[:, 2], moves[:, 3]), sizes) + moves[:, 0] * np.prod(sizes)
-    keys, number = np.unique(key, return_counts=True)
-    period, rest = np.divmod(keys, np.prod(sizes))
-    return np.stack([period, *np.unravel_index(rest, sizes), number], axis=1).astype(np.int64)
+    keys, rows = np.unique(key, return_inverse=True)
+    number = np.bincount(rows, weights=moves[:, 4], minlength=len(keys)).astype(np.int64)
+    period, rest = np.divmod(keys[number != 0], np.prod(sizes))
+    return np.stack([period, *np.unravel_index(rest, sizes), number[number != 0]], axis=1).astype(np.int64)

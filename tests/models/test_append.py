@@ -27,7 +27,10 @@ def journeys(seed: int) -> Entities:
     due = np.where(generator.random(ENTITIES) < 0.5, offer + generator.integers(0, 30, ENTITIES), NEVER)
     days = np.stack([lead, lead, offer, won, lost], axis=1).astype(np.int32)
     segment = generator.integers(0, 2, ENTITIES).astype(np.int32)
-    return Entities(days, segment, due.astype(np.int32), np.full(ENTITIES, np.nan))
+    some = np.flatnonzero(generator.random(ENTITIES) < 0.4)  # due day moved, or heard of late
+    known = lead[some] + generator.integers(1, 20, len(some))
+    moved = np.stack([some, known, known + generator.integers(-3, 30, len(some))], axis=1).astype(np.int32)
+    return Entities(days, segment, due.astype(np.int32), np.full(ENTITIES, np.nan), moved)
 
 
 def known_until(entities: Entities, periods: int) -> History:
@@ -40,7 +43,9 @@ def known_until(entities: Entities, periods: int) -> History:
         np.add.at(counts, (entities.segment[reached], stage, days[reached, stage]), 1.0)
     counts[:, 0] = np.random.default_rng(3).poisson(40.0, (2, PERIODS))[:, :periods]
     counts[:, 0, ::11] = np.nan
-    known = Entities(days[here], entities.segment[here], entities.due[here], entities.value[here])
+    moved = entities.moved[here[entities.moved[:, 0]] & (entities.moved[:, 1] < periods)]
+    moved[:, 0] = (np.cumsum(here) - 1)[moved[:, 0]]
+    known = Entities(days[here], entities.segment[here], entities.due[here], entities.value[here], moved)
     return History(
         date(2024, 1, 1), "day", ("a", "b"), ("visit", "lead", "offer", "won"), counts,
         entities=known, counted=("visit",), due_stage="won",
@@ -108,6 +113,18 @@ def test_a_moved_due_day_of_an_entity_is_a_change_of_the_past():
     fitted = fit(moved, calendar=CALENDAR, horizon=28, before=memory)
     assert fitted.refitted == 8
     assert_same(fitted, fit(moved, calendar=CALENDAR, horizon=28))
+
+
+def test_a_due_day_that_moves_later_is_no_change_of_the_past():
+    entities = journeys(2)
+    memory = fit(known_until(entities, 90), calendar=CALENDAR, horizon=28).memory
+    later = np.column_stack([np.arange(ENTITIES), np.full(ENTITIES, 90), np.full(ENTITIES, 99)]).astype(np.int32)
+    moved = np.concatenate([entities.moved[entities.moved[:, 1] < 90], later])
+    moved = moved[np.lexsort([moved[:, 1], moved[:, 0]])]
+    fitted = fit(known_until(replace(entities, moved=moved), 91), calendar=CALENDAR, horizon=28, before=memory)
+    assert (fitted.refitted, fitted.anew) == (0, None)
+    other = fit(known_until(entities, 91), calendar=CALENDAR, horizon=28, before=memory)
+    assert fitted.forecasts[3].mean[:14].sum() > other.forecasts[3].mean[:14].sum()
 
 
 def test_segments_come_and_go():

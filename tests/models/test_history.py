@@ -138,18 +138,30 @@ def test_undeclared_stages_are_named_and_do_not_count():
     assert kinds(history) == {("undeclared_stage", "demo"): 2}
 
 
-def test_due_days_are_the_last_ones_known_at_the_cutoff():
+def test_a_due_day_is_the_one_known_at_entry_and_is_moved_on_the_day_on_which_a_row_says_so():
     rows = events_of(
         ("a", "lead", 0, "s", np.nan, 10),
         ("a", "offer", 2, "s", np.nan, 14),
+        ("a", "offer", 3, "s", np.nan, 14),  # the same again
         ("a", "won", 4, "s", np.nan, 20),
         ("b", "lead", 1, "s"),
+        ("b", "offer", 3, "s"),
+        ("b", "offer", 5, "s", np.nan, 9),
     )
-    for cutoff, due in [(0, 10), (3, 14), (4, 20)]:
+    for cutoff, moved in [(0, []), (3, [[0, 2, 14]]), (4, [[0, 2, 14], [0, 4, 20]])]:
         history = make_history(SALES, events=rows, cutoff=day(cutoff))
         assert history.entities is not None
-        assert history.entities.due[0] == due
+        assert history.entities.due[0] == 10
+        assert history.entities.moved.tolist() == moved
     assert history.entities.due[1] == NEVER
+    late = make_history(SALES, events=rows, cutoff=day(5), start=day(1)).entities
+    assert late.moved.tolist() == [[0, 1, 13], [0, 3, 19], [1, 4, 8]]
+
+
+def test_of_two_due_days_told_on_one_day_the_later_row_counts():
+    rows = events_of(("a", "lead", 0, "s", np.nan, 10), ("a", "offer", 0, "s", np.nan, 12), ("c", "lead", 2, "s"))
+    entities = make_history(SALES, events=rows, cutoff=day(2)).entities
+    assert (entities.due.tolist(), entities.moved.tolist()) == ([12, NEVER], [])
 
 
 def test_value_counts_at_the_stage_for_which_it_was_told():

@@ -21,12 +21,18 @@ from models.spells import (
 )
 
 
-def moves(here, following=None, exits=(), due=None, *, periods=50):
+def moves(here, following=None, exits=(), due=None, *, moved=(), periods=50):
     following = [NEVER] * len(here) if following is None else following
     columns = np.array(exits or np.empty((len(here), 0)), dtype=np.int32).reshape(len(here), -1)
     due = None if due is None else np.array(due, dtype=np.int32)
+    changes = np.array(moved, dtype=np.int32).reshape(-1, 3)
     made = moves_from_days(
-        np.array(here, dtype=np.int32), np.array(following, dtype=np.int32), columns, due, periods=periods
+        np.array(here, dtype=np.int32),
+        np.array(following, dtype=np.int32),
+        columns,
+        due,
+        periods=periods,
+        moved=changes,
     )
     return [tuple(row) for row in made.tolist()]
 
@@ -77,15 +83,58 @@ def test_a_due_day_long_past_or_years_away_does_no_harm():
     assert made == [(20, AGE, 0, ENTERED, 1), (20, DUE, CELLS[DUE] - 1, ENTERED, 1)]
 
 
+def test_a_moved_due_day_ends_a_wait_without_an_event_and_starts_another_that_is_no_new_entry():
+    made = moves([1], [20], due=[11], moved=[[0, 6, 25], [0, 9, 19]])
+    assert made == [
+        (1, DUE, DUE_CELL - 10, ENTERED, 1),
+        (6, DUE + 5, DUE_CELL - 19, CARRIED, 1),
+        (6, DUE + 5, DUE_CELL - 5, CARRIED, -1),
+        (9, DUE + 8, DUE_CELL - 16, CARRIED, -1),
+        (9, DUE + 8, DUE_CELL - 10, CARRIED, 1),
+        (20, DUE + OLD, DUE_CELL + 1, CONVERTED, 1),
+    ]
+
+
+def test_a_due_day_heard_of_late_takes_the_entity_from_the_clock_of_age_and_one_far_away_puts_it_back():
+    made = moves([1, 1], exits=[[30], [NEVER]], due=[NEVER, 9], moved=[[0, 5, 12], [1, 7, 9000]])
+    assert made == [
+        (1, AGE, 0, ENTERED, 1),
+        (1, DUE, DUE_CELL - 8, ENTERED, 1),
+        (5, AGE, 4, CARRIED, -1),
+        (5, DUE + 4, DUE_CELL - 7, CARRIED, 1),
+        (7, AGE, 6, CARRIED, 1),
+        (7, DUE + 6, DUE_CELL - 2, CARRIED, -1),
+        (30, DUE + OLD, DUE_CELL + 18, EXITED, 1),
+    ]
+
+
+def test_a_due_day_moved_before_the_wait_or_the_first_period_is_where_it_begins_and_after_the_wait_nothing():
+    moved = [[0, 2, 20], [0, 3, 30], [1, -3, 12], [1, 12, 40], [2, 8, 14]]
+    made = moves([5, -6, 4], [NEVER, 12, 8], due=[9, 9, 8], moved=moved)
+    assert made == [
+        (0, DUE + 6, DUE_CELL - 12, CARRIED, 1),
+        (4, DUE, DUE_CELL - 4, ENTERED, 1),
+        (5, DUE, DUE_CELL - 25, ENTERED, 1),
+        (8, DUE + 4, DUE_CELL, CONVERTED, 1),
+        (12, DUE + OLD, DUE_CELL, CONVERTED, 1),
+    ]
+
+
 def test_moves_up_to_a_period_do_not_depend_on_what_comes_later():
     generator = np.random.default_rng(0)
     here = generator.integers(-20, 60, 500)
     following = np.where(generator.random(500) < 0.6, here + generator.integers(0, 30, 500), NEVER)
     exits = np.where(generator.random((500, 2)) < 0.3, here[:, None] + generator.integers(-5, 30, (500, 2)), NEVER)
     due = np.where(generator.random(500) < 0.5, here + generator.integers(-3, 40, 500), NEVER)
-    whole = np.array(moves(here, following, exits.tolist(), due, periods=60))
+    entity = np.sort(generator.integers(0, 500, 400))
+    changes = np.stack([entity, generator.integers(-5, 60, 400), generator.integers(0, 90, 400)], axis=1)
+    changes = changes[np.lexsort([changes[:, 1], entity])]
+    changes = changes[np.append((np.diff(changes[:, :2], axis=0) != 0).any(axis=1), [True])]
+    whole = np.array(moves(here, following, exits.tolist(), due, moved=changes, periods=60))
+    assert (whole[:, 4] < 0).sum() > 50
     cut = [np.where(part > 39, NEVER, part) for part in (here, following, exits)]
-    known = np.array(moves(cut[0], cut[1], cut[2].tolist(), due, periods=40))
+    earlier = changes[changes[:, 1] < 40]
+    known = np.array(moves(cut[0], cut[1], cut[2].tolist(), due, moved=earlier, periods=40))
     assert_array_equal(whole[whole[:, 0] < 40], known)
 
 
