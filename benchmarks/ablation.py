@@ -67,8 +67,8 @@ FLAT = """
 """
 MOVES = """
     _all_moves = moves_from_days
-    def moves_from_days(here, following, exits, due, *, periods):
-        return _all_moves(here, following, {exits}, {due}, periods=periods)
+    def moves_from_days(here, following, exits, due, **named):
+        return _all_moves(here, following, {exits}, {due}, **named)
 """
 FADE = 'advance.__kwdefaults__["half_life"] = 1e6'
 

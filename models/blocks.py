@@ -10,10 +10,11 @@ import numpy.typing as npt
 
 from models.calendar import Calendar, number_from_day
 from models.calibration import SeriesForecasts
-from models.cascade import Panel, forecast_funnels, make_state
+from models.cascade import Panel
 from models.doubt import Doubt, make_doubt, mixed
 from models.forecast import STEP_DAYS
 from models.funnel import SEASON_LENGTH, TOTAL
+from models.funnels import PanelState, forecast_funnels, make_state
 from models.history import History
 from models.memory import (
     Frame,
@@ -28,6 +29,7 @@ from models.memory import (
 from models.observance import infer_observance
 from models.responses import responses_of_state
 from models.spells import moves_of_history
+from models.value import Priced, priced_of_history
 
 Array = npt.NDArray[np.float64]
 Days = npt.NDArray[np.int64]
@@ -48,11 +50,12 @@ class Wishes:
 class Block:
     """Funnels that are worked on together; plain arrays, so that it can travel.
 
-    panel: all periods. rows: which funnels of the history these are. memory: what is remembered of them, of the same
-    funnels in the same order, as bytes; changed: (funnels,), those whose past is not the remembered one.
+    panel: all periods; priced: their value, if any has one. rows: which funnels of the history these are. memory: what
+    is remembered of them, of the same funnels in the same order; changed: (funnels,), those whose past is not that.
     """
 
     panel: Panel
+    priced: Priced | None
     rows: tuple[int, ...]
     segments: tuple[str, ...]
     frame: Frame
@@ -66,10 +69,11 @@ class Block:
 class BlockResult:
     """Forecasts of a block at its cutoff, and what is to be remembered of it.
 
-    responses: see `models.responses.responses_of_state`, if asked for.
+    value: in money, where anything has a value. responses: see `models.responses.responses_of_state`, if asked for.
     """
 
     now: SeriesForecasts
+    value: SeriesForecasts | None
     memory: bytes
     responses: Array | None
 
@@ -91,6 +95,7 @@ def make_plan(
     counts = history.matrix.reshape(-1, len(history.stages), history.periods)
     start_day = number_from_day(history.start) // STEP_DAYS[history.frequency]
     whole = Panel(counts, moves_of_history(history), types, start_day, SEASON_LENGTH[history.frequency])
+    priced = priced_of_history(history)
     frame = Frame(
         history.start.isoformat(),
         history.frequency,
@@ -99,6 +104,7 @@ def make_plan(
         horizon,
         whole.season_length,
         start_day,
+        priced is not None,
     )
     names = (TOTAL, *history.segments)
     size = max(1, BLOCK // len(history.stages))
@@ -108,13 +114,15 @@ def make_plan(
         kept = [name for name in memory.segments if name in left]
         if kept:
             rows = tuple(left.pop(name) for name in kept)
-            blocks.append(_remembered(whole, rows, memory, kept, frame=frame, wishes=wishes, doubt=doubt))
+            part = part_of(whole, rows), priced and priced_part(priced, rows)
+            blocks.append(_remembered(part, rows, memory, kept, frame=frame, wishes=wishes, doubt=doubt))
     rest = list(left.values())
     for first in range(0, len(rest), size):
         rows = tuple(rest[first : first + size])
         segments = tuple(names[row] for row in rows)
         everything = np.ones(len(rows), dtype=np.bool_)
-        blocks.append(Block(part_of(whole, rows), rows, segments, frame, None, everything, wishes, doubt))
+        own = priced and priced_part(priced, rows)
+        blocks.append(Block(part_of(whole, rows), own, rows, segments, frame, None, everything, wishes, doubt))
     return Plan(blocks, note, anew)
 
 
@@ -134,7 +142,7 @@ def _usable(before: Sequence[bytes], frame: Frame, types: Days, *, periods: int)
 
 
 def _remembered(
-    whole: Panel,
+    part: tuple[Panel, Priced | None],
     rows: tuple[int, ...],
     memory: Memory,
     kept: list[str],
@@ -143,12 +151,11 @@ def _remembered(
     wishes: Wishes,
     doubt: Doubt | None,
 ) -> Block:
-    panel = part_of(whole, rows)
     places = np.array([memory.segments.index(name) for name in kept])
-    changed = (digests_of(panel, periods=memory.state.seen) != memory.digests[places]).any(axis=1)
+    changed = (digests_of(*part, periods=memory.state.seen) != memory.digests[places]).any(axis=1)
     if len(kept) < len(memory.segments):
         memory = part_of_memory(memory, places)
-    return Block(panel, rows, tuple(kept), frame, memory, np.asarray(changed), wishes, doubt)
+    return Block(*part, rows, tuple(kept), frame, memory, np.asarray(changed), wishes, doubt)
 
 
 def divide(block: Block, size: int) -> list[Block]:
@@ -160,6 +167,7 @@ def divide(block: Block, size: int) -> list[Block]:
             replace(
                 block,
                 panel=part_of(block.panel, places.tolist()),
+                priced=block.priced and priced_part(block.priced, places.tolist()),
                 rows=block.rows[first : first + size],
                 segments=block.segments[first : first + size],
                 memory=None if block.memory is None else part_of_memory(block.memory, places),
@@ -171,14 +179,25 @@ def divide(block: Block, size: int) -> list[Block]:
 
 def part_of(panel: Panel, rows: Sequence[int], *, since: int = 0) -> Panel:
     """Some funnels of a panel, from a period on."""
-    moves = [[None if part is None else _moves_since(part, since) for part in panel.moves[row]] for row in rows]
     return Panel(
         panel.counts[np.asarray(rows)][:, :, since:],
-        moves,
+        _moves_of(panel.moves, rows, since=since),
         panel.day_types[since:],
         panel.start_day,
         panel.season_length,
     )
+
+
+def priced_part(priced: Priced, rows: Sequence[int], *, since: int = 0) -> Priced:
+    """Some funnels of a panel's value, from a period on."""
+    chosen = np.asarray(rows)
+    return Priced(
+        priced.amounts[chosen][:, :, since:], _moves_of(priced.moves, rows, since=since), priced.units[chosen]
+    )
+
+
+def _moves_of(moves: Sequence[Sequence[Days | None]], rows: Sequence[int], *, since: int) -> list[list[Days | None]]:
+    return [[None if part is None else _moves_since(part, since) for part in moves[row]] for row in rows]
 
 
 def _moves_since(moves: Days, since: int) -> Days:
@@ -201,7 +220,9 @@ def day_types(history: History, *, calendar: Calendar, horizon: int) -> tuple[Da
 def fit_block(block: Block) -> BlockResult:
     """Forecast a block at its cutoff: what is remembered is continued, the rest is fitted from the start."""
     funnels, horizon = len(block.rows), block.frame.horizon
-    made, states, places = [], [], []
+    made: list[SeriesForecasts] = []
+    valued: list[SeriesForecasts] = []
+    states, places = [], []
     for chosen in (np.flatnonzero(~block.changed), np.flatnonzero(block.changed)):
         if not len(chosen):
             continue
@@ -209,16 +230,21 @@ def fit_block(block: Block) -> BlockResult:
             state = block.memory.state if len(chosen) == funnels else join([block.memory.state], [chosen])
         else:
             state = make_state(
-                len(chosen), entities=block.frame.entities, horizon=horizon, season_length=block.panel.season_length
+                len(chosen),
+                entities=block.frame.entities,
+                horizon=horizon,
+                season_length=block.panel.season_length,
+                valued=block.frame.valued,
             )
         panel = part_of(block.panel, chosen.tolist(), since=state.seen)
-        forecasts, after = forecast_funnels(state, panel, horizon=horizon, scored=block.wishes.scored)
+        priced = block.priced and priced_part(block.priced, chosen.tolist(), since=state.seen)
+        counts, value, after = forecast_funnels(
+            state, panel, horizon=horizon, scored=block.wishes.scored, priced=priced
+        )
         if block.doubt is not None:
-            otherwise = part_of(block.panel, chosen.tolist(), since=block.panel.periods)
-            otherwise = replace(otherwise, day_types=block.doubt.day_types)
-            other, _ = forecast_funnels(after, otherwise, horizon=horizon, scored=block.wishes.scored)
-            forecasts = mixed(forecasts, other, block.doubt.weight)
-        made.append(forecasts)
+            counts, value = _doubted(block, block.doubt, after, (counts, value), chosen=chosen.tolist())
+        made.append(counts)
+        valued += [] if value is None else [value]
         states.append(after)
         places.append(chosen)
     order = np.argsort(np.concatenate(places))
@@ -227,12 +253,36 @@ def fit_block(block: Block) -> BlockResult:
         joined = join(states, [np.arange(len(part)) for part in places])
         state = join([joined], [order])
     memory = Memory(
-        block.frame, block.segments, block.panel.day_types, digests_of(block.panel, periods=block.panel.periods), state
+        block.frame,
+        block.segments,
+        block.panel.day_types,
+        digests_of(block.panel, block.priced, periods=block.panel.periods),
+        state,
     )
     answers = None
     if block.wishes.responses:
         answers = responses_of_state(state, block.panel.day_types[block.panel.periods :])
-    return BlockResult(_in_order(made, order, funnels=funnels), bytes_from_memory(memory), answers)
+    value = _in_order(valued, order, funnels=funnels) if valued else None
+    return BlockResult(_in_order(made, order, funnels=funnels), value, bytes_from_memory(memory), answers)
+
+
+def _doubted(
+    block: Block,
+    doubt: Doubt,
+    state: PanelState,
+    made: tuple[SeriesForecasts, SeriesForecasts | None],
+    *,
+    chosen: Sequence[int],
+) -> tuple[SeriesForecasts, SeriesForecasts | None]:
+    """Forecasts of counts and of value, mixed with those under the other types of days; `state` is that after all."""
+    otherwise = replace(part_of(block.panel, chosen, since=block.panel.periods), day_types=doubt.day_types)
+    priced = block.priced and priced_part(block.priced, chosen, since=block.panel.periods)
+    counts, value, _ = forecast_funnels(
+        state, otherwise, horizon=block.frame.horizon, scored=block.wishes.scored, priced=priced
+    )
+    if made[1] is None or value is None:
+        return mixed(made[0], counts, doubt.weight), None
+    return mixed(made[0], counts, doubt.weight), mixed(made[1], value, doubt.weight)
 
 
 def _in_order(made: Sequence[SeriesForecasts], order: npt.NDArray[np.intp], *, funnels: int) -> SeriesForecasts:

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from models import calibration, combination, conversion, lag, scoring, univariate
-from models.calibration import SeriesForecasts
-from models.combination import Origins, make_origins
+from models import combination, conversion, lag
+from models.combination import Origins
 from models.spells import AGE, CONVERTED
 
 Array = npt.NDArray[np.float64]
@@ -38,7 +37,8 @@ class Panel:
 
     counts: (funnels, stages, periods), NaN where missing. moves: per funnel and transition, see
     `spells.moves_from_days`, of the new periods, the first of which is 0; None where a stage came as counts.
-    day_types: (periods + horizon,). start_day: absolute number of the first period of all, new or not.
+    day_types: (periods + horizon,). start_day: absolute number of the first period of all, new or not. worth: of one
+    in the numbers of the moves.
     """
 
     counts: Array
@@ -46,6 +46,7 @@ class Panel:
     day_types: Ints
     start_day: int
     season_length: int
+    worth: float = 1.0
 
     @property
     def periods(self) -> int:
@@ -68,24 +69,22 @@ class TransitionState:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PanelState:
-    """What `seen` periods of funnels leave behind; series are funnel by funnel, their stages in order.
-
-    observed: (funnels, stages), periods with a count.
+class Passed:
+    """What came down the funnels: mean (funnels, stages, origins.every, horizon), in_flight (funnels, stages, horizon),
+    its part at the cutoff from entities already in the funnel, and cascaded (funnels, stages), where it was used.
     """
 
-    seen: int
-    univariate: univariate.UnivariateState
-    calibration: calibration.CalibrationState
     transitions: tuple[TransitionState, ...]
-    observed: Array
+    mean: Array
+    in_flight: Array
+    cascaded: npt.NDArray[np.bool_]
 
 
-def make_state(funnels: int, *, entities: Sequence[bool], horizon: int, season_length: int) -> PanelState:
-    """Return the state before the first period; `entities`: of each transition, whether it is known by moves."""
-    stages = len(entities) + 1
-    size = {"horizon": horizon, "season_length": season_length}
-    transitions = tuple(
+def make_transitions(
+    funnels: int, *, entities: Sequence[bool], horizon: int, season_length: int
+) -> tuple[TransitionState, ...]:
+    """Return the states before the first period; `entities`: of each transition, whether it is known by moves."""
+    return tuple(
         TransitionState(
             waits=tuple(
                 conversion.make_state(season_length=season_length)
@@ -99,78 +98,60 @@ def make_state(funnels: int, *, entities: Sequence[bool], horizon: int, season_l
         )
         for known in entities
     )
-    return PanelState(
-        0,
-        univariate.make_state(funnels * stages, **size),
-        calibration.make_state(funnels * stages, **size),
-        transitions,
-        np.zeros((funnels, stages)),
-    )
 
 
-def forecast_funnels(
-    state: PanelState, panel: Panel, *, horizon: int, scored: bool = True
-) -> tuple[SeriesForecasts, PanelState]:
-    """Run new periods through the state and forecast all stages of all funnels at the cutoff.
+def pass_down(
+    transitions: Sequence[TransitionState],
+    panel: Panel,
+    *,
+    origins: Origins,
+    alone: Array,
+    pending: Array,
+    caps: Array,
+    observed: Array,
+    in_flight: Array | None = None,
+) -> Passed:
+    """Forecast stage by stage at all new origins.
 
-    A fit is an append to the empty state: the same code, so the same numbers. `scored`: whether past forecasts are.
+    Parameters
+    ----------
+    alone
+        (funnels, stages, origins.every, horizon), forecasts of each stage without the one before it.
+    pending
+        (funnels, stages, origins.pending, horizon), as returned in `Passed.mean` when those were new.
+    caps
+        (funnels, stages, origins.asked), the explosion guard.
+    observed
+        (funnels, stages, origins.asked), periods observed up to each origin.
+    in_flight
+        (funnels, stages, horizon), share of the forecast that is in flight where the stage before says nothing;
+        None: nothing is.
     """
-    funnels, stages, periods = panel.counts.shape
-    origins = make_origins(panel.start_day, periods=periods, horizon=horizon, seen=state.seen)
-    counts = panel.counts.reshape(funnels * stages, periods)
-    rolling = univariate.roll(state.univariate, counts, panel.day_types, origins=origins)
-    shape = (funnels, stages, len(origins.every), horizon)
-    alone, mean = rolling.mean.reshape(shape), rolling.mean.reshape(shape).copy()
-    pending = len(origins.pending)
-    mean[:, :, :pending] = state.calibration.mean.reshape(funnels, stages, pending, horizon)
-    observed = _observed_at(state.observed, panel.counts, origins=origins.asked)
-    in_flight = np.zeros((funnels, stages, horizon))
-    transitions = []
-    for stage, before in enumerate(state.transitions, start=1):
-        caps = rolling.caps.reshape(funnels, stages, -1)[:, stage]
-        after, combined, share = _pass_on(
+    mean, many = alone.copy(), len(origins.pending)
+    mean[:, :, :many] = pending
+    held = np.zeros((*alone.shape[:2], alone.shape[3])) if in_flight is None else mean[:, :, -1] * in_flight
+    cascaded = np.zeros(alone.shape[:2], dtype=np.bool_)
+    after = []
+    for stage, before in enumerate(transitions, start=1):
+        state, combined, share = _pass_on(
             before,
             panel,
             stage,
             origins=origins,
             alone=alone[:, stage],
             inflow=mean[:, stage - 1],
-            caps=caps,
-            earlier=in_flight[:, stage - 1],
+            caps=caps[:, stage],
+            earlier=held[:, stage - 1],
         )
         enough = observed[:, stage - 1 : stage + 1].min(axis=1) >= LEAST_OBSERVED
-        mean[:, stage, pending:] = np.where(enough[:, :, None], combined[:, pending:], alone[:, stage, pending:])
-        in_flight[:, stage] = np.where(enough[:, -1:], mean[:, stage, -1] * share, 0.0)
-        transitions.append(after)
-    calibrated = calibration.calibrate(
-        state.calibration,
-        mean.reshape(funnels * stages, *shape[2:]),
-        counts,
-        origins=origins,
-        start_day=panel.start_day,
-        seen=state.seen,
-        scored=scored,
-    )
-    sums, scale = scoring.measured(calibrated.state.scoring)
-    cascaded = np.zeros((funnels, stages), dtype=np.bool_)
-    cascaded[:, 1:] = np.minimum(observed[:, :-1, -1], observed[:, 1:, -1]) >= LEAST_OBSERVED
-    made = SeriesForecasts(
-        mean=mean[:, :, -1].reshape(-1, horizon),
-        quantiles=calibrated.quantiles,
-        in_flight=in_flight.reshape(-1, horizon),
-        ceiling=rolling.caps[:, -1],
-        cascaded=cascaded.reshape(-1),
-        sums=sums,
-        scale=scale,
-        observed=observed[:, :, -1].reshape(-1),
-        recent=rolling.state.recent,
-    )
-    return made, PanelState(
-        state.seen + periods, rolling.state, calibrated.state, tuple(transitions), observed[:, :, -1]
-    )
+        mean[:, stage, many:] = np.where(enough[:, :, None], combined[:, many:], alone[:, stage, many:])
+        cascaded[:, stage] = enough[:, -1]
+        held[:, stage] = np.where(enough[:, -1:], mean[:, stage, -1] * share, held[:, stage])
+        after.append(state)
+    return Passed(tuple(after), mean, held, cascaded)
 
 
-def _observed_at(before: Array, counts: Array, *, origins: Ints) -> Array:
+def observed_at(before: Array, counts: Array, *, origins: Ints) -> Array:
     """Periods with a count up to each origin, (funnels, stages, origins)."""
     total = before[:, :, None] + np.cumsum(np.isfinite(counts), axis=2)
     return np.asarray(np.concatenate([before[:, :, None], total], axis=2)[:, :, origins + 1])
@@ -244,7 +225,13 @@ def _wait(
         return lagged, made, lag.forecast(lagged, ahead, earlier)
     assert moves is not None
     waiting, made = conversion.advance(
-        state, moves, panel.day_types, observed=~np.isnan(pair[1]), origins=origins, inflow=inflow
+        state,
+        moves,
+        panel.day_types,
+        observed=~np.isnan(pair[1]),
+        origins=origins,
+        inflow=inflow,
+        worth=panel.worth,
     )
     return waiting, made, conversion.forecast(waiting, ahead, earlier)
 

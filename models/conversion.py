@@ -70,7 +70,14 @@ def make_state(*, season_length: int) -> ConversionState:
 
 
 def advance(
-    state: ConversionState, moves: Ints, day_types: Ints, *, observed: Flags, origins: Ints, inflow: Array
+    state: ConversionState,
+    moves: Ints,
+    day_types: Ints,
+    *,
+    observed: Flags,
+    origins: Ints,
+    inflow: Array,
+    worth: float = 1.0,
 ) -> tuple[ConversionState, Array]:
     """Run new periods through the state.
 
@@ -88,6 +95,8 @@ def advance(
         Ascending indices of new periods after which to forecast.
     inflow
         (origins, horizon), expected entrants at the stage after each origin.
+    worth
+        Of one in the numbers of the moves.
 
     Returns
     -------
@@ -102,6 +111,7 @@ def advance(
         state.waiting,
         state.entries,
         moves,
+        worth,
         np.ascontiguousarray(day_types, dtype=np.int64),
         observed,
         origins,
@@ -148,6 +158,7 @@ def _advance(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for t
     waiting: Array,
     entries: Array,
     moves: Ints,
+    worth: float,
     types: Ints,
     observed: Flags,
     origins: Ints,
@@ -162,7 +173,7 @@ def _advance(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for t
             while row < len(moves) and moves[row, 0] == t:
                 row += 1
             _move_on(waiting)
-            _enter(waiting, entries, moves[first:row], decay)
+            _enter(waiting, entries, moves[first:row], worth, decay)
             if observed[t]:
                 converted *= decay
                 exited *= decay
@@ -171,7 +182,7 @@ def _advance(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for t
                     for cell in range(CELLS[clock]):
                         at_risk[TABLE_OF_CLOCK[clock], types[t], BIN_OF_CELL[clock, cell]] += waiting[clock, cell]
             for move in moves[first:row]:
-                clock, cell, kind, number = move[1], move[2], move[3], move[4]
+                clock, cell, kind, number = move[1], move[2], move[3], move[4] * worth
                 if kind < CONVERTED:
                     continue
                 waiting[clock, cell] -= number
@@ -202,10 +213,10 @@ def _move_on(waiting: Array) -> None:
 
 
 @kernel
-def _enter(waiting: Array, entries: Array, moves: Ints, decay: float) -> None:
+def _enter(waiting: Array, entries: Array, moves: Ints, worth: float, decay: float) -> None:
     entries *= decay
     for move in moves:
-        clock, cell, kind, number = move[1], move[2], move[3], move[4]
+        clock, cell, kind, number = move[1], move[2], move[3], move[4] * worth
         if kind <= CARRIED:
             waiting[clock, cell] += number
         if kind == ENTERED:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -18,7 +18,7 @@ from models.calendar import Calendar
 from models.calibration import SeriesForecasts, unfitted
 from models.coherence import coherent
 from models.forecast import Forecast
-from models.funnel import SEASON_LENGTH, TOTAL
+from models.funnel import SEASON_LENGTH, TOTAL, Measure
 from models.history import History
 from models.isolation import Isolated, Mapper, attempt, isolate
 from models.levers import pack
@@ -29,7 +29,11 @@ Array = npt.NDArray[np.float64]
 
 LEAST_FITTED = 14
 """With fewer periods the weekday mean answers."""
-UNIVARIATE, CASCADED = "univariate", "cascade+univariate"
+MODELS: dict[Measure, tuple[str, str]] = {
+    "count": ("univariate", "cascade+univariate"),
+    "value": ("count*price", "cascade+count*price"),
+}
+"""What answers for a stage alone, and beside the cascade from the stage before."""
 FALLBACK = "weekday_mean"
 FEW = 0.25
 """Under this share of series to be fitted from the start, threads are quicker than moving states to processes."""
@@ -93,25 +97,18 @@ def fit(
     light = not apart and all(block.memory is not None and block.changed.mean() < FEW for block in plan.blocks)
     chosen = in_threads if light or mapper is None else mapper
     isolated = isolate(fit_block, plan.blocks, mapper=chosen, divide=divide)
-    stages = len(history.stages)
-    places = _places(history, isolated, horizon=horizon)
-    names = (TOTAL, *history.segments)
+    names, stages = (TOTAL, *history.segments), len(history.stages)
     quarantined = {names[row]: reason for row, reason in sorted(isolated.lost.items())}
-    repairs = _repairs_by_stage(history)
-    forecasts: list[Forecast] = []
-    scorecard: list[Score] = []
-    for place, (segment, stage_name) in enumerate(history.series):
-        made, row = places[place]
-        scores = scores_from_sums(segment, stage_name, made.sums[row], scale=float(made.scale[row]))
-        scorecard.extend(scores)
-        reason = _why_not_fitted(made, row)
-        if segment in quarantined:
-            reason = f"quarantined: {quarantined[segment]}; the next retrain tries again"
-        forecasts.append(_forecast(history, (segment, stage_name), made, row, scores, repairs, reason))
+    forecasts, scorecard = _series(history, isolated, quarantined, horizon=horizon, measure="count")
+    if history.valued:
+        valued, more = _series(history, isolated, quarantined, horizon=horizon, measure="value")
+        money = {(forecast.segment, forecast.stage): forecast for forecast in valued}
+        forecasts = tuple(replace(each, value=money.get((each.segment, each.stage))) for each in forecasts)
+        scorecard += more
     refitted = int(sum(block.changed.sum() for block in isolated.chunks)) * stages
     return Fitted(
-        coherent(forecasts),
-        tuple(scorecard),
+        forecasts,
+        scorecard,
         tuple(result.memory for result in isolated.results),
         plan.note,
         _responses(history, isolated),
@@ -122,13 +119,41 @@ def fit(
     )
 
 
-def _places(history: History, isolated: Isolated, *, horizon: int) -> dict[int, tuple[SeriesForecasts, int]]:
+def _series(
+    history: History, isolated: Isolated, quarantined: Mapping[str, str], *, horizon: int, measure: Measure
+) -> tuple[tuple[Forecast, ...], tuple[Score, ...]]:
+    """Coherent forecasts of all series, and their scores; of value, those of stages that carry any."""
+    places = _places(history, isolated, horizon=horizon, measure=measure)
+    repairs = _repairs_by_stage(history)
+    forecasts: list[Forecast] = []
+    scorecard: list[Score] = []
+    for place, (segment, stage) in enumerate(history.series):
+        if measure == "value" and stage not in history.valued:
+            continue
+        made, row = places[place]
+        scores = scores_from_sums(segment, stage, made.sums[row], scale=float(made.scale[row]), measure=measure)
+        scorecard.extend(scores)
+        reason = _why_not_fitted(made, row)
+        if segment in quarantined:
+            reason = f"quarantined: {quarantined[segment]}; the next retrain tries again"
+        model = FALLBACK if reason else MODELS[measure][int(made.cascaded[row])]
+        forecasts.append(_forecast(history, (segment, stage), made, row, scores, repairs, reason, model=model))
+    return coherent(forecasts), tuple(scorecard)
+
+
+def _places(
+    history: History, isolated: Isolated, *, horizon: int, measure: Measure
+) -> dict[int, tuple[SeriesForecasts, int]]:
     """Where the forecast of each series of the history is found."""
-    stages = len(history.stages)
+    stages, known = len(history.stages), history.matrix if measure == "count" else history.money
+    assert known is not None
     lost = sorted(isolated.lost)
     series = [row * stages + stage for row in lost for stage in range(stages)]
-    results = [(block.rows, result.now) for block, result in zip(isolated.chunks, isolated.results, strict=True)]
-    results.append((tuple(lost), unfitted(history.matrix[series], horizon=horizon)))
+    results = [
+        (block.rows, result.now if measure == "count" else result.value)
+        for block, result in zip(isolated.chunks, isolated.results, strict=True)
+    ]
+    results.append((tuple(lost), unfitted(known[series], horizon=horizon)))
     return {
         row * stages + stage: (made, funnel * stages + stage)
         for rows, made in results
@@ -166,6 +191,8 @@ def _forecast(
     scores: tuple[Score, ...],
     repairs: dict[str, list[Repair]],
     reason: str | None,
+    *,
+    model: str,
 ) -> Forecast:
     """The forecast of one series; the weekday mean where there is a reason that the combination cannot answer."""
     segment, stage = series
@@ -179,7 +206,7 @@ def _forecast(
         segment=segment,
         stage=stage,
         cutoff=history.cutoff,
-        model=FALLBACK if reason else CASCADED if made.cascaded[row] else UNIVARIATE,
+        model=model,
         mean=mean.copy(),
         quantiles=quantiles.copy(),
         in_flight=in_flight,

@@ -19,6 +19,8 @@ NEVER = -(2**31)
 UNKNOWN = "unknown"
 """Segment of rows that name none in a funnel that has segments."""
 FAR = 2**31 - 1
+LONGEST_LEAD = 365
+"""A due day further away than this many days (periods, once there are any) is like none."""
 
 Days = npt.NDArray[np.int32]
 Codes = npt.NDArray[np.int64]
@@ -45,6 +47,9 @@ class Entities:
     moved
         int32 (changes, 3), due days heard of later: row of the entity, day from which it is known, and due day; by
         entity and day.
+    amounts
+        float64 (entities, stages): value of the entity when it reached the stage, NaN if not known by then;
+        None when no row carries a value.
     """
 
     days: npt.NDArray[np.int32]
@@ -52,6 +57,7 @@ class Entities:
     due: npt.NDArray[np.int32]
     value: npt.NDArray[np.float64]
     moved: npt.NDArray[np.int32] = field(default_factory=lambda: np.empty((0, 3), dtype=np.int32))
+    amounts: npt.NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,14 +66,10 @@ class Tracks:
 
     segments
         Sorted names that `entities.segment` points to; empty when the funnel has none.
-    amounts
-        float64 (entities, stages): value of the entity when it reached the stage, NaN if not known by then;
-        None when no row carries a value.
     """
 
     entities: Entities
     segments: tuple[str, ...]
-    amounts: Floats | None
     repairs: tuple[Repair, ...]
 
 
@@ -109,12 +111,18 @@ def tracks_from_events(events: Events, *, funnel: Funnel, cutoff: int) -> Tracks
         due=due[entered],
         value=value[entered],
         moved=moved,
+        amounts=None if amounts is None else amounts[entered],
     )
     return Tracks(
         entities=entities,
         segments=tuple(names[code] for code in used) if funnel.segment_by else (),
-        amounts=None if amounts is None else amounts[entered],
-        repairs=(*undeclared, *repeated, *order, *split),
+        repairs=(
+            *undeclared,
+            *repeated,
+            *order,
+            *split,
+            *_due_repairs(_first_heard(due[entered], moved), reached[entered, 0]),
+        ),
     )
 
 
@@ -240,6 +248,26 @@ def _dues(events: Events, rows: Rows, *, entry: Days) -> tuple[Days, Days]:
     known[entity[first]] = due[first]
     row = np.cumsum(entry != FAR) - 1
     return known, np.stack([row[entity], day, due], axis=1)[~first].astype(np.int32)
+
+
+def _first_heard(due: Days, moved: Days) -> Days:
+    """The first due day known of each entity, on entry or later."""
+    heard = due.copy()
+    later = moved[::-1]  # by entity and day, so that the earliest of each is written last
+    heard[later[:, 0]] = np.where(due[later[:, 0]] == NEVER, later[:, 2], due[later[:, 0]])
+    return heard
+
+
+def _due_repairs(due: Days, entry: Days) -> list[Repair]:
+    """Due days before the entry, and beyond reach, of entities; both (entities,), NEVER without a due day."""
+    dated = due != NEVER
+    lead = due[dated].astype(np.int64) - entry[dated]
+    early = "{count} entities were due before they entered; they count as overdue"
+    far = f"{{count}} entities were due more than {LONGEST_LEAD} days after they entered; that is like no due day"
+    return [
+        *repair_of_days("due_before_entry", entry[dated][lead < 0], early),
+        *repair_of_days("due_far_away", entry[dated][lead > LONGEST_LEAD], far),
+    ]
 
 
 def _values(events: Events, rows: Rows, *, own: Days, reached: Days, stages: int) -> tuple[Floats | None, Floats]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
@@ -9,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.errors import ForecastError, HorizonError
-from models.funnel import Frequency
+from models.funnel import Frequency, Measure
 
 QUANTILES: tuple[float, ...] = (0.025, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.975)
 """Probabilities of the columns of `Forecast.quantiles`."""
@@ -57,6 +58,9 @@ class Forecast:
         What cleaning did to this series, one sentence each.
     fallback_reason
         Why a fallback answered; None when none did.
+    value
+        The same series in money: mean, quantiles, parts and ceiling are sums of `value` instead of counts. None where
+        no row of the stage carries any.
 
     Raises
     ------
@@ -78,6 +82,7 @@ class Forecast:
     coverage: dict[int, Coverage] = field(default_factory=dict)
     repairs: tuple[str, ...] = ()
     fallback_reason: str | None = None
+    value: Forecast | None = None
 
     def __post_init__(self) -> None:
         check_forecast(self)
@@ -111,6 +116,13 @@ def quantiles_of_level(level: int) -> tuple[float, float]:
         raise HorizonError(f"level {level} is not served; choose from {list(LEVELS)}")
     low = round((1 - level / 100) / 2, 3)
     return low, round(1 - low, 3)
+
+
+def forecasts_of(forecasts: Iterable[Forecast], measure: Measure) -> tuple[Forecast, ...]:
+    """The forecasts themselves, or those of the value of what they count, without stages that carry none."""
+    if measure == "count":
+        return tuple(forecasts)
+    return tuple(forecast.value for forecast in forecasts if forecast.value is not None)
 
 
 def check_forecast(forecast: Forecast) -> None:

@@ -16,6 +16,8 @@ TOTAL = "total"
 """The segment that is the sum of all segments; reserved."""
 
 Frequency = Literal["day", "week"]
+Measure = Literal["count", "value"]
+"""What is forecast: how many reach a stage, or what they are worth."""
 Gate = Literal["flag", "refuse"]
 MAX_NAME = 200
 """Longest name of a stage, a segment or the column that holds it, characters."""

@@ -69,10 +69,30 @@ class History:
         return tuple((segment, stage) for segment in (TOTAL, *self.segments) for stage in self.stages)
 
     @property
+    def valued(self) -> tuple[str, ...]:
+        """Stages whose rows carry value."""
+        if self.value is None:
+            return ()
+        told = np.flatnonzero((~np.isnan(self.value)).any(axis=(0, 2)))
+        return tuple(self.stages[stage] for stage in told)
+
+    @property
     def matrix(self) -> npt.NDArray[np.float64]:
         """Counts of all series, (len(series), periods): the total first, then the segments."""
-        total = self.counts.sum(axis=0)
-        return np.concatenate([total, self.counts.reshape(-1, self.periods)]) if self.segments else total
+        return _stacked(self.counts) if self.segments else self.counts[0]
+
+    @property
+    def money(self) -> npt.NDArray[np.float64] | None:
+        """As `matrix`, of value; a period whose refunds exceed what came in counts as 0, as no forecast is below."""
+        if self.value is None:
+            return None
+        value = np.maximum(self.value, 0.0)
+        return _stacked(value) if self.segments else value[0]
+
+
+def _stacked(values: Floats) -> Floats:
+    """Sums over the segments, then the segments, each with its stages: (series, periods)."""
+    return np.concatenate([values.sum(axis=0), values.reshape(-1, values.shape[2])])
 
 
 def make_history(
@@ -147,7 +167,7 @@ def _assemble(
     entities = None
     if tracks is not None:
         entities = _entities_on(tracks, segments=segments, start=span.start)
-        _fill_from_entities(counts, value, entities=entities, tracks=tracks, length=span.length)
+        _fill_from_entities(counts, value, entities=entities, length=span.length)
     counted = () if tallies is None else tuple(np.unique(tallies.code).tolist())
     if tallies is not None:
         rows = _codes(tallies.segments, segments)
@@ -187,10 +207,11 @@ def _entities_on(tracks: Tracks, *, segments: list[str], start: int) -> Entities
         due=np.where(entities.due == NEVER, NEVER, entities.due - start).astype(np.int32),
         value=entities.value,
         moved=entities.moved - np.array([0, start, start], dtype=np.int32),
+        amounts=entities.amounts,
     )
 
 
-def _fill_from_entities(counts: Floats, value: Floats, *, entities: Entities, tracks: Tracks, length: int) -> None:
+def _fill_from_entities(counts: Floats, value: Floats, *, entities: Entities, length: int) -> None:
     """Write into (rows, stages, periods) what the entities add up to, from the period of the first one on."""
     rows, stages, periods = counts.shape
     open_from = -(-int(entities.days[:, 0].min()) // length)
@@ -200,9 +221,9 @@ def _fill_from_entities(counts: Floats, value: Floats, *, entities: Entities, tr
         cell = entities.segment[inside].astype(np.int64) * periods + period[inside]
         sums = np.bincount(cell, minlength=rows * periods).reshape(rows, periods)
         counts[:, stage, max(open_from, 0) :] = sums[:, max(open_from, 0) :]
-        if tracks.amounts is None:
+        if entities.amounts is None:
             continue
-        amounts = tracks.amounts[:, stage][inside]
+        amounts = entities.amounts[:, stage][inside]
         if not np.isnan(amounts).all():
             money = np.bincount(cell, weights=np.nan_to_num(amounts), minlength=rows * periods).reshape(rows, periods)
             value[:, stage, max(open_from, 0) :] = money[:, max(open_from, 0) :]

@@ -14,15 +14,17 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from models.cascade import Panel, PanelState, make_state
+from models.cascade import Panel, TransitionState
 from models.combination import make_origins
+from models.funnels import PanelState, make_state
 from models.state import pack, unpack
+from models.value import Priced
 
 AnyArray = npt.NDArray[Any]
 Flags = npt.NDArray[np.bool_]
 State = TypeVar("State")
 
-FORMAT = 2
+FORMAT = 3
 """Raised whenever a state means something else than before: memories of another format are not used."""
 AWAITED = ("experts", "mean", "promised")
 """Forecasts by origin and step, of which only those whose targets have not arrived are kept."""
@@ -39,6 +41,7 @@ class Frame:
     horizon: int
     season_length: int
     start_day: int
+    valued: bool = False
     format: int = FORMAT
 
     def facts(self) -> dict[str, Any]:
@@ -61,13 +64,19 @@ class Memory:
     state: PanelState
 
 
-def digests_of(panel: Panel, *, periods: int) -> AnyArray:
-    """Digests of the first `periods` of whole funnels, int64 (funnels, stages + 1)."""
-    counts = panel.counts[:, :, :periods]
-    known = np.where(np.isnan(counts), -1.0, counts)
+def digests_of(panel: Panel, priced: Priced | None, *, periods: int) -> AnyArray:
+    """Digests of the first `periods` of whole funnels, int64 (funnels, stages + 1); twice as many of priced ones."""
+    digests = _digests(panel.counts, panel.moves, periods=periods)
+    if priced is None:
+        return digests
+    return np.concatenate([digests, _digests(priced.amounts, priced.moves, periods=periods)], axis=1)
+
+
+def _digests(counts: AnyArray, moves: Sequence[Sequence[AnyArray | None]], *, periods: int) -> AnyArray:
+    known = np.where(np.isnan(counts), -1.0, counts)[:, :, :periods]
     numbers = np.einsum("fst,t->fs", known.view(np.uint64), _multipliers(periods))
-    moves = [_digest([part for part in parts if part is not None], periods=periods) for parts in panel.moves]
-    return np.concatenate([numbers.view(np.int64), np.array(moves, dtype=np.int64)[:, None]], axis=1)
+    moved = [_digest([part for part in parts if part is not None], periods=periods) for parts in moves]
+    return np.concatenate([numbers.view(np.int64), np.array(moved, dtype=np.int64)[:, None]], axis=1)
 
 
 def _multipliers(periods: int) -> npt.NDArray[np.uint64]:
@@ -115,7 +124,11 @@ def memory_from_bytes(payload: bytes, *, frame: Frame) -> Memory | None:
             arrays[name] = np.zeros((*values.shape[:-1], *open_steps.shape))
             arrays[name][..., open_steps] = values
     template = make_state(
-        len(segments), entities=frame.entities, horizon=frame.horizon, season_length=frame.season_length
+        len(segments),
+        entities=frame.entities,
+        horizon=frame.horizon,
+        season_length=frame.season_length,
+        valued=frame.valued,
     )
     state = replace(_restore(template, "", arrays), seen=seen)
     return Memory(frame, segments, arrays["day_types"], arrays["digests"], state)
@@ -176,8 +189,13 @@ def join(states: Sequence[PanelState], rows: Sequence[AnyArray]) -> PanelState:
         for name in parts[0]
     }
     first, funnels = states[0], sum(len(chosen) for chosen in rows)
-    transitions = tuple(replace(transition, waits=(transition.waits[0],) * funnels) for transition in first.transitions)
-    return _restore(replace(first, transitions=transitions), "", arrays)
+    value = first.value and replace(first.value, transitions=_sized(first.value.transitions, funnels))
+    return _restore(replace(first, transitions=_sized(first.transitions, funnels), value=value), "", arrays)
+
+
+def _sized(transitions: Sequence[TransitionState], funnels: int) -> tuple[TransitionState, ...]:
+    """Templates of so many funnels."""
+    return tuple(replace(transition, waits=(transition.waits[0],) * funnels) for transition in transitions)
 
 
 def part_of_memory(memory: Memory, places: AnyArray) -> Memory:

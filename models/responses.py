@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from models import conversion, lag
-from models.cascade import LEAST_OBSERVED, PanelState
+from models.cascade import LEAST_OBSERVED
+from models.funnels import PanelState
 
 Array = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

@@ -28,7 +28,7 @@ class Score:
     """Accuracy of one series over the steps first..last of all cutoffs; NaN where nothing could be measured.
 
     n counts the actuals. skill is 1 - WQL / WQL of seasonal naive: positive = better than naive. bias is
-    summed error over summed actuals, error = forecast - actual.
+    summed error over summed actuals, error = forecast - actual. measure: count or value.
     """
 
     segment: str
@@ -44,6 +44,7 @@ class Score:
     skill: float
     coverage80: float
     coverage95: float
+    measure: str = "count"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,11 +62,13 @@ class Evidence:
     naive: Array
     actual: Array
     scale: float
+    measure: str = "count"
 
 
 def scores_from_evidence(evidence: Evidence) -> tuple[Score, ...]:
     """One score per bucket that has an actual."""
-    return scores_from_sums(evidence.segment, evidence.stage, sums_from_evidence(evidence), scale=evidence.scale)
+    sums = sums_from_evidence(evidence)
+    return scores_from_sums(evidence.segment, evidence.stage, sums, scale=evidence.scale, measure=evidence.measure)
 
 
 def sums_from_evidence(evidence: Evidence) -> Array:
@@ -93,10 +96,12 @@ def _sums(evidence: Evidence, steps: slice) -> list[float]:
     ]
 
 
-def scores_from_sums(segment: str, stage: str, sums: Array, *, scale: float) -> tuple[Score, ...]:
+def scores_from_sums(
+    segment: str, stage: str, sums: Array, *, scale: float, measure: str = "count"
+) -> tuple[Score, ...]:
     """One score per bucket that has an actual; `sums` is (buckets within the horizon, len(MEASURES)).
 
-    `scale`: mean absolute seasonal-naive error within the history.
+    `scale`: mean absolute seasonal-naive error within the history. `measure`: what was forecast, count or value.
     """
     scores = []
     for (first, last), row in zip(BUCKETS, sums.tolist(), strict=False):
@@ -118,6 +123,7 @@ def scores_from_sums(segment: str, stage: str, sums: Array, *, scale: float) -> 
                 skill=1 - ours / naive if naive > 0 and actual > 0 else np.nan,
                 coverage80=covered80 / n,
                 coverage95=covered95 / n,
+                measure=measure,
             )
         )
     return tuple(scores)

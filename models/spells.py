@@ -10,17 +10,18 @@ Moves are additive: late knowledge is told by further moves, with negative numbe
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
 
-from models.entities import NEVER
+from models.entities import LONGEST_LEAD, NEVER
 from models.forecast import STEP_DAYS
 from models.history import History
 
 Ints = npt.NDArray[np.int64]
 Days = npt.NDArray[np.int32]
+Weights = Callable[[int, Ints, int], Ints]
 
 AGE, PARKED, DUE = 0, 1, 2
 """Clocks; DUE is the first of OLD + 1, by age."""
@@ -29,8 +30,6 @@ OLD = 14
 ENTERED, CARRIED, CONVERTED, EXITED = 0, 1, 2, 3
 """What a move does. CARRIED: waits elsewhere since before, or before the first period, so is not new; it is taken from
 where it waited by a negative number. EXITED: is parked from then on."""
-LONGEST_LEAD = 365
-"""A due day further away than this many periods is like none."""
 CLOCKS = DUE + OLD + 1
 CELLS = np.array([181, 181] + [LONGEST_LEAD + 46] * (OLD + 1), dtype=np.int64)
 """Cells of each clock; the last one holds all who wait longer."""
@@ -57,8 +56,11 @@ def bin_of_cells() -> Ints:
     return np.stack([due if clock >= DUE else age for clock in range(CLOCKS)]).astype(np.int64)
 
 
-def moves_of_history(history: History) -> list[list[Ints | None]]:
-    """Moves of each transition of the total, then of each segment; None into or out of a stage that came as counts."""
+def moves_of_history(history: History, *, weights: Weights | None = None) -> list[list[Ints | None]]:
+    """Moves of each transition of the total, then of each segment; None into or out of a stage that came as counts.
+
+    `weights` tells what each entity at a stage counts, by row (0: the total), entities and stage; None: one.
+    """
     stages = len(history.stages)
     counted = [stage in history.counted for stage in history.stages]
     rows = (1 + len(history.segments)) if history.segments else 1
@@ -80,6 +82,7 @@ def moves_of_history(history: History) -> list[list[Ints | None]]:
                     own[:, stages:],
                     dates if dated else None,
                     moved=changes if dated else None,
+                    weight=None if weights is None else weights(row, chosen, stage),
                     periods=history.periods,
                 )
     return moves
@@ -106,7 +109,14 @@ def periods_from_days(days: Days, *, length: int) -> Days:
 
 
 def moves_from_days(
-    here: Days, following: Days, exits: Days, due: Days | None, *, periods: int, moved: Days | None = None
+    here: Days,
+    following: Days,
+    exits: Days,
+    due: Days | None,
+    *,
+    periods: int,
+    moved: Days | None = None,
+    weight: Ints | None = None,
 ) -> Ints:
     """Moves of one transition over the periods 0 .. periods - 1.
 
@@ -121,6 +131,8 @@ def moves_from_days(
         (entities,), due period, NEVER without one; None: the clock of this transition is age alone.
     moved
         (changes, 3), see `entities.Entities.moved`, in periods; None: none was.
+    weight
+        (entities,), what each counts; None: one.
 
     Returns
     -------
@@ -139,12 +151,14 @@ def moves_from_days(
         changes[:, 0] = (np.cumsum(entered) - 1)[changes[:, 0]]
         begun, legs = _legs(due[entered].astype(np.int64), changes, start, np.minimum(converted, left), periods=periods)
     ended = _last_place(begun, legs)
-    wait = _spells(begun, ended, start, converted, left, periods=periods)
+    counts = np.ones(len(start), dtype=np.int64) if weight is None else weight[entered]
+    wait = _spells(begun, ended, start, converted, left, counts, periods=periods)
     again = left < end
     back = np.full(again.sum(), PARKED), np.zeros(again.sum(), dtype=np.int64)
-    parked = _spells(back, back, left[again], converted[again], np.full(again.sum(), end), periods=periods)
+    never = np.full(again.sum(), end)
+    parked = _spells(back, back, left[again], converted[again], never, counts[again], periods=periods)
     parked = parked[parked[:, 3] != ENTERED]  # the exit itself parks them
-    return _counted(np.concatenate([wait, _relocations(begun, legs, start), parked]))
+    return _counted(np.concatenate([wait, _relocations(begun, legs, start, counts), parked]))
 
 
 Place = tuple[Ints, Ints]
@@ -183,28 +197,30 @@ def _last_place(begun: Place, legs: Ints) -> Place:
     return clock, cell
 
 
-def _relocations(begun: Place, legs: Ints, start: Ints) -> Ints:
+def _relocations(begun: Place, legs: Ints, start: Ints, counts: Ints) -> Ints:
     """Moves, one row each, that take entities from where they waited and put them where they wait from then on."""
     entity, period, clock, cell = legs.T
     again = np.zeros(len(legs), dtype=np.bool_)
     again[1:] = np.diff(entity) == 0
     before = [np.where(again, np.roll(now, 1), old[entity]) for now, old in zip((clock, cell), begun, strict=True)]
     carried, waited = np.full(len(legs), CARRIED), period - start[entity]
-    away = [period, *_aged((before[0], before[1]), waited), carried, np.full(len(legs), -1)]
-    back = [period, *_aged((clock, cell), waited), carried, np.full(len(legs), 1)]
+    away = [period, *_aged((before[0], before[1]), waited), carried, -counts[entity]]
+    back = [period, *_aged((clock, cell), waited), carried, counts[entity]]
     return np.concatenate([np.stack(away, axis=1), np.stack(back, axis=1)])
 
 
-def _spells(begun: Place, ended: Place, start: Ints, converted: Ints, left: Ints, *, periods: int) -> Ints:
+def _spells(
+    begun: Place, ended: Place, start: Ints, converted: Ints, left: Ints, counts: Ints, *, periods: int
+) -> Ints:
     """Moves, one row each, of spells that begin in `start`; `ended`: the place where they end, as of `start` too."""
     stop = np.minimum(converted, left)
     known = (stop >= 0) & (start < periods)
     first = np.maximum(start, 0)
-    kind, one = np.where(start < 0, CARRIED, ENTERED), np.ones(len(start), dtype=np.int64)
-    begin = np.stack([first, *_aged(begun, first - start), kind, one], axis=1)[known]
+    kind = np.where(start < 0, CARRIED, ENTERED)
+    begin = np.stack([first, *_aged(begun, first - start), kind, counts], axis=1)[known]
     done = known & (stop < periods)
     kind = np.where(left < converted, EXITED, CONVERTED)
-    finish = np.stack([stop, *_aged(ended, stop - start), kind, one], axis=1)[done]
+    finish = np.stack([stop, *_aged(ended, stop - start), kind, counts], axis=1)[done]
     return np.concatenate([begin, finish])
 
 

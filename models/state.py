@@ -11,7 +11,7 @@ import json
 import math
 import struct
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import date
 from typing import Any
 
@@ -24,6 +24,8 @@ from models.forecast import Coverage, Forecast
 MARK = b"NCA1"
 DIGEST = 32
 HEADER = struct.Struct("<I")
+VALUE = "value."
+"""How the name of an array begins that belongs to the forecast of value."""
 START = len(MARK) + DIGEST + HEADER.size
 
 AnyArray = npt.NDArray[Any]
@@ -52,7 +54,16 @@ def arrays_from_bytes(payload: bytes) -> dict[str, AnyArray]:
 
 
 def bytes_from_forecast(forecast: Forecast) -> bytes:
-    """A forecast as bytes."""
+    """A forecast as bytes, that of its value included."""
+    facts, arrays = _parts(forecast)
+    if forecast.value is not None:
+        worth, money = _parts(forecast.value)
+        facts, arrays = facts | {"value": worth}, arrays | {VALUE + name: values for name, values in money.items()}
+    return pack(facts, arrays)
+
+
+def _parts(forecast: Forecast) -> tuple[dict[str, Any], dict[str, AnyArray]]:
+    """Facts and arrays of a forecast."""
     facts = {
         "segment": forecast.segment,
         "stage": forecast.stage,
@@ -66,7 +77,7 @@ def bytes_from_forecast(forecast: Forecast) -> bytes:
         "fallback_reason": forecast.fallback_reason,
     }
     arrays = {name: getattr(forecast, name) for name in ("mean", "quantiles", "in_flight", "new")}
-    return pack(facts, {name: values for name, values in arrays.items() if values is not None})
+    return facts, {name: values for name, values in arrays.items() if values is not None}
 
 
 def forecast_from_bytes(payload: bytes) -> Forecast:
@@ -75,6 +86,13 @@ def forecast_from_bytes(payload: bytes) -> Forecast:
     Raises DamagedPayloadError unless every byte is as it was written.
     """
     facts, arrays = unpack(payload)
+    if "value" not in facts:
+        return _forecast(facts, arrays)
+    money = {name.removeprefix(VALUE): values for name, values in arrays.items() if name.startswith(VALUE)}
+    return replace(_forecast(facts, arrays), value=_forecast(facts["value"], money))
+
+
+def _forecast(facts: Mapping[str, Any], arrays: Mapping[str, AnyArray]) -> Forecast:
     return Forecast(
         segment=facts["segment"],
         stage=facts["stage"],

@@ -15,16 +15,25 @@ ENTITIES = 400
 
 
 def small_history() -> History:
-    """Three stages: counts lead to entities, entities with and without a due day lead to the last one."""
+    """Three stages: counts lead to entities, entities with and without a due day, and with a value, to the last one."""
     generator = np.random.default_rng(0)
     entered = generator.integers(0, DAYS - 10, ENTITIES)
     days = np.stack([entered, entered, entered + generator.integers(0, 10, ENTITIES)], axis=1).astype(np.int32)
     due = np.where(generator.random(ENTITIES) < 0.5, days[:, 2] + 1, np.iinfo(np.int32).min).astype(np.int32)
     counts = np.stack([np.bincount(days[:, stage], minlength=DAYS) for stage in range(3)]).astype(float)
-    entities = Entities(days, np.zeros(ENTITIES, dtype=np.int32), due, np.full(ENTITIES, np.nan))
+    worth = np.ones((ENTITIES, 3))
+    entities = Entities(days, np.zeros(ENTITIES, dtype=np.int32), due, worth[:, 2], amounts=worth)
     stages = ("visit", "lead", "won")
     return History(
-        date(2024, 1, 1), "day", (), stages, counts[None], entities=entities, counted=("visit",), due_stage="won"
+        date(2024, 1, 1),
+        "day",
+        (),
+        stages,
+        counts[None],
+        value=counts[None],
+        entities=entities,
+        counted=("visit",),
+        due_stage="won",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,6 +14,7 @@ import numpy.typing as npt
 import orjson
 
 from models.forecast import QUANTILES, Forecast, quantiles_of_level
+from models.parts import part_intervals
 from service.document import Selection, header_document, refused_from, select
 
 if TYPE_CHECKING:
@@ -59,6 +61,7 @@ def step_columns(served: Served, selection: Selection, *, stale: bool = False) -
         **bounds,
         "in_flight": _or_none(joined(lambda forecast: _told(forecast, forecast.in_flight))),
         "new": _or_none(joined(lambda forecast: _told(forecast, forecast.new))),
+        **{name: _or_none(joined(bound)) for name, bound in _part_bounds(selection.levels).items()},
         "reliable": (steps <= np.array(repeated(lambda forecast: forecast.reliable_until))).tolist(),
         "model": repeated(lambda forecast: forecast.model),
         "version": [served.version] * rows,
@@ -134,6 +137,21 @@ def _is_flag(values: Sequence[Any]) -> bool:
 
 def _told(forecast: Forecast, values: npt.NDArray[np.float64] | None) -> npt.NDArray[np.float64]:
     return np.full(forecast.horizon, np.nan) if values is None else values
+
+
+def _part_bounds(levels: Sequence[int]) -> dict[str, Callable[[Forecast], npt.NDArray[np.float64]]]:
+    """By name of column, what gives a bound of in flight or of new; NaN where they are not told apart."""
+
+    def bound(forecast: Forecast, level: int, part: int, side: int) -> npt.NDArray[np.float64]:
+        found = part_intervals(forecast, level)
+        return np.full(forecast.horizon, np.nan) if found is None else found[part][side]
+
+    return {
+        f"{name}_{side}_{level}": partial(bound, level=level, part=part, side=place)
+        for part, name in enumerate(("in_flight", "new"))
+        for level in levels
+        for place, side in enumerate(("lower", "upper"))
+    }
 
 
 def _or_none(values: npt.NDArray[Any]) -> list[float | None]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from models.errors import HorizonError, NearcastError
-from models.forecast import LEVELS, QUANTILES, Forecast, quantiles_of_level
-from models.funnel import DEFAULT_HORIZON, TOTAL, Funnel
+from models.forecast import LEVELS, QUANTILES, Forecast, forecasts_of, quantiles_of_level
+from models.funnel import DEFAULT_HORIZON, TOTAL, Funnel, Measure
+from models.parts import part_intervals
 
 if TYPE_CHECKING:
     from service.serving import Served
@@ -30,6 +31,16 @@ class SeriesNotFoundError(NearcastError):
         self.members: dict[str, Any] = {"stages": list(stages), "segments": list(segments)}
 
 
+class NoValueError(NearcastError):
+    """Value is asked for, and none is forecast; `members` lists the stages that have one."""
+
+    slug = "no-value"
+
+    def __init__(self, detail: str, *, stages: tuple[str, ...]) -> None:
+        super().__init__(detail)
+        self.members: dict[str, Any] = {"stages": list(stages)}
+
+
 class FarHorizonError(HorizonError):
     """A horizon past what is served; `members` hold what is, and how the measured error grows by step."""
 
@@ -40,12 +51,16 @@ class FarHorizonError(HorizonError):
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What of a version is asked for; empty means all, no horizon the funnel's default."""
+    """What of a version is asked for; empty means all (of value: all that carry any), no horizon the funnel's default.
+
+    measure: how many, or what they are worth.
+    """
 
     stages: tuple[str, ...] = ()
     segments: tuple[str, ...] = ()
     horizon: int | None = None
     levels: tuple[int, ...] = DEFAULT_LEVELS
+    measure: Measure = "count"
 
 
 def levels_from_text(text: str) -> tuple[int, ...]:
@@ -70,6 +85,8 @@ def select(served: Served, selection: Selection) -> tuple[list[Forecast], int]:
     ------
     SeriesNotFoundError
         For an unknown stage or segment.
+    NoValueError
+        When value is asked for of stages without any.
     FarHorizonError
         For a horizon past the published one, or, where the funnel's gate refuses, past what is reliable.
     """
@@ -86,10 +103,25 @@ def select(served: Served, selection: Selection) -> tuple[list[Forecast], int]:
         if (not selection.stages or forecast.stage in selection.stages)
         and (not selection.segments or forecast.segment in selection.segments)
     ]
+    if selection.measure == "value":
+        chosen = valued(forecasts, chosen, stages=selection.stages)
     horizon = checked_horizon(served, selection.horizon)
     if selection.horizon is not None:
-        check_reliable(served, chosen, horizon)
+        check_reliable(served, chosen, horizon, measure=selection.measure)
     return chosen, horizon
+
+
+def valued(every: Iterable[Forecast], chosen: Iterable[Forecast], *, stages: tuple[str, ...]) -> list[Forecast]:
+    """The forecasts of value among the chosen; NoValueError when there are none, or a stage that is named has none."""
+    carrying = tuple(dict.fromkeys(forecast.stage for forecast in forecasts_of(every, "value")))
+    if not carrying:
+        detail = "no forecast of value: the rows of this funnel carry no value; send a column `value`, then retrain"
+        raise NoValueError(detail, stages=carrying)
+    if without := [stage for stage in stages if stage not in carrying]:
+        raise NoValueError(
+            f"no row of {shown(without)} carries a value; those of {shown(carrying)} do", stages=carrying
+        )
+    return list(forecasts_of(chosen, "value"))
 
 
 def checked_horizon(served: Served, horizon: int | None) -> int:
@@ -103,6 +135,11 @@ def checked_horizon(served: Served, horizon: int | None) -> int:
     if horizon > longest:
         raise far_horizon(served, horizon, longest)
     return horizon
+
+
+def scores_of(served: Served, measure: Measure) -> tuple[dict[str, Any], ...]:
+    """The scorecard of counts, or of value."""
+    return served.scorecard if measure == "count" else served.value_scorecard
 
 
 def far_horizon(served: Served, horizon: int, longest: int) -> FarHorizonError:
@@ -121,7 +158,7 @@ def far_horizon(served: Served, horizon: int, longest: int) -> FarHorizonError:
     return FarHorizonError(detail, longest=longest, growth=growth)
 
 
-def check_reliable(served: Served, chosen: Iterable[Forecast], horizon: int) -> None:
+def check_reliable(served: Served, chosen: Iterable[Forecast], horizon: int, *, measure: Measure = "count") -> None:
     """Raise FarHorizonError when the funnel's gate refuses a horizon past what is reliable of any of these series."""
     short = [forecast for forecast in chosen if forecast.reliable_until < horizon]
     if not short or served.funnel.gate == "flag":
@@ -132,7 +169,7 @@ def check_reliable(served: Served, chosen: Iterable[Forecast], horizon: int) -> 
         f"beat a seasonal naive forecast that far for {names}; leave the horizon out to get the steps that are reliable"
     )
     stages = {forecast.stage for forecast in short}
-    growth = [row for row in error_growth(served.scorecard) if row["stage"] in stages]
+    growth = [row for row in error_growth(scores_of(served, measure)) if row["stage"] in stages]
     raise FarHorizonError(detail, longest=min(forecast.reliable_until for forecast in short), growth=growth)
 
 
@@ -170,6 +207,7 @@ def header_document(served: Served, selection: Selection, *, stale: bool) -> dic
         "published_at": served.published_at.isoformat(),
         "stale": stale,
         "frequency": served.funnel.frequency,
+        "measure": selection.measure,
         "horizon": checked_horizon(served, selection.horizon),
         "levels": list(selection.levels),
     }
@@ -211,6 +249,7 @@ def step_documents(forecast: Forecast, *, last: int, levels: tuple[int, ...]) ->
     mean, rows = forecast.mean.tolist(), forecast.quantiles.tolist()
     in_flight = forecast.in_flight.tolist() if forecast.in_flight is not None else [None] * len(mean)
     new = forecast.new.tolist() if forecast.new is not None else [None] * len(mean)
+    parts = part_documents(forecast, levels=levels)
     return [
         {
             "step": index + 1,
@@ -219,6 +258,8 @@ def step_documents(forecast: Forecast, *, last: int, levels: tuple[int, ...]) ->
             "reliable": index < forecast.reliable_until,
             "in_flight": in_flight[index],
             "new": new[index],
+            "in_flight_intervals": parts[index][0],
+            "new_intervals": parts[index][1],
             "quantiles": dict(zip(names, rows[index], strict=True)),
             "intervals": {level: [rows[index][low], rows[index][high]] for level, (low, high) in columns.items()},
         }
@@ -226,19 +267,35 @@ def step_documents(forecast: Forecast, *, last: int, levels: tuple[int, ...]) ->
     ]
 
 
+def part_documents(forecast: Forecast, *, levels: tuple[int, ...]) -> list[tuple[dict[str, Any] | None, ...]]:
+    """By step, the intervals of in flight and of new by level, as those of the mean; None where not told apart."""
+    if forecast.in_flight is None:
+        return [(None, None)] * forecast.horizon
+    rows: list[tuple[dict[str, Any], dict[str, Any]]] = [({}, {}) for _ in range(forecast.horizon)]
+    for level in levels:
+        for part, bounds in enumerate(part_intervals(forecast, level) or ()):
+            for row, low, high in zip(rows, *(bound.tolist() for bound in bounds), strict=True):
+                row[part][str(level)] = [low, high]
+    return list(rows)
+
+
 def number(value: Any) -> float | None:
     """A finite number, or None: JSON has no NaN."""
     return float(value) if value is not None and math.isfinite(value) else None
 
 
-def scorecard_document(served: Served, *, stale: bool) -> dict[str, Any]:
-    """The JSON answer of `GET /v1/funnels/{funnel}/scorecard`."""
+def scorecard_document(served: Served, *, stale: bool, measure: Measure = "count") -> dict[str, Any]:
+    """The JSON answer of `GET /v1/funnels/{funnel}/scorecard`; NoValueError when value is asked for without any."""
+    if measure == "value":
+        every = tuple(served.forecasts.values())
+        valued(every, every, stages=())
     return {
         "funnel": served.name,
         "version": served.version,
         "published_at": served.published_at.isoformat(),
         "stale": stale,
-        "scores": list(served.scorecard),
+        "measure": measure,
+        "scores": list(scores_of(served, measure)),
     }
 
 

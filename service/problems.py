@@ -30,6 +30,7 @@ TITLES = {
     "version-not-found": "No such version, or none published yet",
     "run-not-found": "No such run",
     "series-not-found": "No such stage or segment",
+    "no-value": "There is no value to forecast",
     "too-large": "The body is too large",
     "unsupported-media-type": "The media type is not supported",
     "not-acceptable": "None of the accepted media types is served",
@@ -72,6 +73,7 @@ STATUSES: tuple[tuple[type[NearcastError], int], ...] = (
 STATUSES_BY_SLUG: dict[str, int] = {
     "series-not-found": 404,
     "invalid-lever": 422,
+    "no-value": 422,
     "no-responses": 409,
     "damaged-payload": 500,
     "run-ended": 409,

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.funnel import COUNTRY_PATTERN, MAX_NAME, MAX_STAGES, TOTAL, Funnel
+from models.funnel import COUNTRY_PATTERN, MAX_NAME, MAX_STAGES, TOTAL, Funnel, Measure
 from service.scenario import AskedLever
 from service.schedule import LONGEST_SCHEDULE
 from service.store.funnels import NAME_PATTERN, funnel_from_declaration
@@ -115,7 +115,7 @@ class FunnelList(Schema):
 
 
 class StepDocument(Schema):
-    """One step of a forecast, counts."""
+    """One step of a forecast: counts, or money where value is asked for."""
 
     step: int = Field(ge=1)
     date: date
@@ -123,6 +123,8 @@ class StepDocument(Schema):
     reliable: bool
     in_flight: float | None = Field(description="From entities in the funnel at the cutoff.")
     new: float | None = Field(description="From entities still to enter.")
+    in_flight_intervals: dict[str, tuple[float, float]] | None
+    new_intervals: dict[str, tuple[float, float]] | None
     quantiles: dict[str, float]
     intervals: dict[str, tuple[float, float]]
 
@@ -157,6 +159,7 @@ class ForecastDocument(Schema):
     published_at: datetime
     stale: bool = Field(description="True while the store is away and the last known version answers.")
     frequency: Literal["day", "week"]
+    measure: Measure
     horizon: int
     levels: list[int]
     forecasts: list[SeriesForecast]
@@ -187,6 +190,7 @@ class LongForecastDocument(Schema):
     published_at: datetime
     stale: bool
     frequency: Literal["day", "week"]
+    measure: Measure
     horizon: int
     levels: list[int]
     rows: list[QuantileRow]
@@ -368,6 +372,7 @@ class ScorecardDocument(Schema):
     version: int
     published_at: datetime
     stale: bool
+    measure: Measure
     scores: list[dict[str, Any]]
     live: LiveDocument | None = Field(description="Null for a version from before there were live scores.")
 

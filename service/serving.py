@@ -44,6 +44,8 @@ class Served:
         By (segment, stage): the total first, stages in the funnel's order.
     observed
         By (segment, stage): the latest counts up to the cutoff, cleaned, (periods,); NaN where nothing was observed.
+    scorecard, value_scorecard
+        Of counts, and of what they are worth.
     flow
         See `models.flow.flow_from_history`; None where the version was published without.
     live
@@ -65,6 +67,7 @@ class Served:
     observed: Mapping[tuple[str, str], npt.NDArray[np.float64]] = field(default_factory=dict)
     flow: npt.NDArray[np.float64] | None = None
     live: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
+    value_scorecard: tuple[dict[str, Any], ...] = ()
 
 
 class Serving:
@@ -193,7 +196,8 @@ def load_served(connection: Connection, record: FunnelRecord, version: Version) 
         model=version.model,
         reason=version.reason,
         forecasts=MappingProxyType({series: forecasts[series] for series in ordered}),
-        scorecard=version.scorecard,
+        scorecard=tuple(score for score in version.scorecard if score.get("measure") != "value"),
+        value_scorecard=tuple(score for score in version.scorecard if score.get("measure") == "value"),
         quality=version.quality,
         # Published with a row for each series, in the order in which the forecasts have just been put.
         observed=MappingProxyType(dict(zip(ordered, views.get("observed", ()), strict=False))),

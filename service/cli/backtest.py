@@ -14,6 +14,7 @@ import typer
 
 from models.errors import InputError, Problem
 from models.forecast import QUANTILES, Forecast
+from models.funnel import Measure
 from service.cli.ingest import (
     CountryOption,
     DueOption,
@@ -26,7 +27,7 @@ from service.cli.ingest import (
     WideOption,
     ZoneOption,
 )
-from service.cli.options import JsonOption
+from service.cli.options import JsonOption, MeasureOption
 from service.cli.output import LateProgress, print_json, print_lines
 from service.cli.tables import print_growth, print_scorecard
 from service.document import error_growth, json_numbers
@@ -65,6 +66,7 @@ def backtest(  # noqa: PLR0913, PLR0917 - each is an option of the command
     start: Annotated[str | None, typer.Option(help="First day that is used: YYYY-MM-DD.")] = None,
     cutoffs: Annotated[str | None, typer.Option(help="Last observed days, each inclusive: YYYY-MM-DD,...")] = None,
     horizon: Annotated[int, typer.Option(help="Steps after each cutoff.")] = 28,
+    measure: MeasureOption = "count",
     out: Annotated[Path | None, typer.Option(help="CSV to write the forecasts to.")] = None,
     by_step: Annotated[bool, typer.Option("--by-step", help="Draw how the error grows with the steps.")] = False,
     as_json: JsonOption = False,
@@ -93,10 +95,10 @@ def backtest(  # noqa: PLR0913, PLR0917 - each is an option of the command
         raise InputError(Problem("no cutoffs", field="--cutoffs", remedy="give days such as 2016-02-07,2016-03-13"))
     if out is not None:
         check_writable(out)
-    run(plan, out=out, by_step=by_step, as_json=as_json)
+    run(plan, measure=measure, out=out, by_step=by_step, as_json=as_json)
 
 
-def run(plan: Plan, *, out: Path | None, by_step: bool, as_json: bool) -> None:
+def run(plan: Plan, *, measure: Measure, out: Path | None, by_step: bool, as_json: bool) -> None:
     """Read, forecast at each cutoff, write and print."""
     from models.backtest import backtest as forecast_at_cutoffs  # noqa: PLC0415 - numba and pandas
     from service.cli.rows import read_rows  # noqa: PLC0415
@@ -111,6 +113,7 @@ def run(plan: Plan, *, out: Path | None, by_step: bool, as_json: bool) -> None:
             rows.funnel,
             cutoffs=plan.cutoffs,
             horizon=plan.horizon,
+            measure=measure,
             start=plan.start,
             progress=lambda done: progress("forecasting at cutoffs", done, len(plan.cutoffs)),
         )

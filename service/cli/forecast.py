@@ -6,7 +6,13 @@ from typing import Annotated
 
 import typer
 
-from service.cli.options import FunnelOption, JsonOption, open_database, read_settings
+from service.cli.options import (
+    FunnelOption,
+    JsonOption,
+    MeasureOption,
+    open_database,
+    read_settings,
+)
 from service.cli.output import print_json
 from service.cli.tables import print_forecast
 from service.document import Selection, forecast_document, levels_from_text
@@ -24,11 +30,12 @@ def forecast(
     segment: Annotated[list[str] | None, typer.Option(help="Segment; may be given again. All when left out.")] = None,
     horizon: Annotated[int | None, typer.Option(help="Steps; 28 days or 4 weeks when left out.")] = None,
     level: Annotated[str, typer.Option(help="Central percents.")] = "80,95",
+    measure: MeasureOption = "count",
     as_of: Annotated[str | None, typer.Option(help="Instant whose knowledge is used: 2012-02-01T00:00Z.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Print the published forecast."""
-    selection = Selection(tuple(stage or ()), tuple(segment or ()), horizon, levels_from_text(level))
+    selection = Selection(tuple(stage or ()), tuple(segment or ()), horizon, levels_from_text(level), measure)
     with open_database(read_settings()) as database:
         database.check_schema()
         served = read_served(database, funnel, as_of=as_of)

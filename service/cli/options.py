@@ -9,6 +9,7 @@ import typer
 from pydantic import ValidationError
 
 from models.errors import InputError, Problem
+from models.funnel import Measure
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 FunnelOption = Annotated[str, typer.Option("--funnel", help="Name of the funnel.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON instead of tables.")]
+MeasureOption = Annotated[Measure, typer.Option("--measure", help="How many, or what they are worth.")]
 FileArgument = Annotated[Path, typer.Argument(help="CSV (also .gz), NDJSON, JSON or Parquet.", show_default=False)]
 
 

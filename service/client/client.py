@@ -20,6 +20,7 @@ from service.client.transport import Transport
 if TYPE_CHECKING:
     import pandas as pd
 
+Measure = Literal["count", "value"]
 Names = str | Sequence[str] | None
 LOOK_EVERY = 0.2
 """Seconds between two looks at a run; half as often again after each, up to LOOK_AT_LEAST."""
@@ -133,6 +134,7 @@ class Client:
         stage: Names = None,
         segment: Names = None,
         horizon: int | None = None,
+        measure: Measure = "count",
         as_of: datetime | str | None = None,
     ) -> pd.DataFrame:
         """The published forecast, one row per segment, stage and step.
@@ -143,32 +145,36 @@ class Client:
             One name or several; None: all.
         horizon
             Steps; None: 28 days or 4 weeks.
+        measure
+            How many, or what they are worth.
         as_of
             Instant with its zone: what had been published by then.
 
         Returns
         -------
         Columns segment, stage, ds (last day of the step), step (from 1), mean, q0.025, q0.1 .. q0.9, q0.975, in_flight
-        and new (NaN where not told apart), reliable. `attrs` has funnel, version, cutoff, published_at, stale.
+        and new and their bounds such as new_upper_80 (NaN where not told apart), reliable. `attrs` has
+        funnel, version, cutoff, published_at, stale, frequency, measure.
 
         Raises
         ------
         RefusedError
-            For a horizon that is not served; `members["error_growth"]` says why.
+            For a horizon that is not served; `members["error_growth"]` says why. For value where no row carries any.
         """
         instant = as_of.isoformat() if isinstance(as_of, datetime) else as_of
         params = {"stage": _names(stage), "segment": _names(segment), "horizon": horizon, "as_of": instant}
+        params["measure"] = measure
         headers = {"accept": frames.forecast_types()}
         answer = self._transport.request("GET", _path(funnel, "forecast"), params=params, headers=headers)
         if answer.headers["content-type"] == frames.PARQUET:
             return frames.frame_from_parquet(answer.content)
         return frames.frame_from_forecast(answer.json())
 
-    def scorecard(self, funnel: str) -> pd.DataFrame:
+    def scorecard(self, funnel: str, *, measure: Measure = "count") -> pd.DataFrame:
         """Backtest of the served version: one row per segment, stage and steps first..last, with n actuals, wql,
         wmape, mase, bias, skill (1 - WQL / WQL of seasonal naive), coverage80 and coverage95.
         """
-        scores = self._json("GET", _path(funnel, "scorecard"))["scores"]
+        scores = self._json("GET", _path(funnel, "scorecard"), params={"measure": measure})["scores"]
         measures = ("wql", "wmape", "mase", "bias", "skill", "coverage80", "coverage95")
         return frames.frame_from_rows(scores, numbers=measures)
 

@@ -26,7 +26,7 @@ MEDIA_TYPES = {
 
 
 PARQUET = "application/vnd.apache.parquet"
-HEADER = ("funnel", "version", "cutoff", "published_at", "stale", "frequency")
+HEADER = ("funnel", "version", "cutoff", "published_at", "stale", "frequency", "measure")
 """What `attrs` of a forecast hold."""
 
 
@@ -63,12 +63,14 @@ def frame_from_forecast(document: Mapping[str, Any]) -> pd.DataFrame:
             **{f"q{name}": value for name, value in step["quantiles"].items()},
             "in_flight": step["in_flight"],
             "new": step["new"],
+            **_bounds(step),
             "reliable": step["reliable"],
         }
         for series in document["forecasts"]
         for step in series["steps"]
     ]
-    frame = frame_from_rows(rows, days=["ds"], numbers=["in_flight", "new"])
+    numbers = [name for name in (rows[0] if rows else ()) if name.startswith(("in_flight", "new"))]
+    frame = frame_from_rows(rows, days=["ds"], numbers=numbers)
     frame.attrs = {name: document[name] for name in HEADER}
     return frame
 
@@ -82,11 +84,22 @@ def frame_from_parquet(content: bytes) -> pd.DataFrame:
     header = json.loads(table.schema.metadata[b"nearcast"])
     frame: pd.DataFrame = table.to_pandas().rename(columns={"date": "ds"})
     quantiles = [name for name in frame.columns if name.startswith("q0.")]
-    names = ["segment", "stage", "ds", "step", "mean", *quantiles, "in_flight", "new", "reliable"]
+    parts = [name for name in frame.columns if name.startswith(("in_flight", "new"))]
+    names = ["segment", "stage", "ds", "step", "mean", *quantiles, *parts, "reliable"]
     frame = frame[names].astype({"step": "int64"})
     frame["ds"] = pd.to_datetime(frame["ds"]).astype("datetime64[us]")
     frame.attrs = {name: header[name] for name in HEADER}
     return frame
+
+
+def _bounds(step: Mapping[str, Any]) -> dict[str, float | None]:
+    """Bounds of the two parts of a step, as `in_flight_lower_80`."""
+    return {
+        f"{part}_{side}_{level}": (step[f"{part}_intervals"] or {}).get(level, (None, None))[place]
+        for part in ("in_flight", "new")
+        for level in step["intervals"]
+        for place, side in enumerate(("lower", "upper"))
+    }
 
 
 def frames_from_scenario(document: Mapping[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import orjson
 from fastapi import APIRouter, Depends, Header, Query, Response
 
+from models.funnel import Measure
 from service.columns import (
     Form,
     csv_from_columns,
@@ -40,6 +41,8 @@ MEDIA_TYPES = ("application/json", "text/csv", PARQUET)
 FORM_HELP = "steps: one row a step; long: one row a quantile (segment, stage, ds, step, quantile, value, ...)."
 LISTED_UPLOADS = 50
 
+MeasureQuery = Annotated[Measure, Query(description="How many, or what they are worth: sums of `value`.")]
+
 router = APIRouter(tags=["forecasts"])
 
 
@@ -48,9 +51,10 @@ def selection_from_query(
     segment: Annotated[list[str] | None, Query(max_length=100, description="Segments; all when left out.")] = None,
     horizon: Annotated[int | None, Query(description="Steps; 28 days or 4 weeks when left out.")] = None,
     level: Annotated[str, Query(max_length=40, description="Central percents, such as 80,95.")] = "80,95",
+    measure: MeasureQuery = "count",
 ) -> Selection:
     """What is asked for, from the query string."""
-    return Selection(tuple(stage or ()), tuple(segment or ()), horizon, levels_from_text(level))
+    return Selection(tuple(stage or ()), tuple(segment or ()), horizon, levels_from_text(level), measure)
 
 
 @router.get(
@@ -111,10 +115,10 @@ def forecast_body(served: Served, selection: Selection, *, stale: bool, kind: st
 @router.get(
     "/v1/funnels/{funnel}/scorecard", response_model=ScorecardDocument, responses=problem_responses(404, 422, 503)
 )
-def get_scorecard(funnel: FunnelName, context: Context) -> dict[str, Any]:
-    """Accuracy, skill and coverage by stage and steps: backtest (`scores`), and what was published (`live`)."""
+def get_scorecard(funnel: FunnelName, context: Context, measure: MeasureQuery = "count") -> dict[str, Any]:
+    """Accuracy, skill and coverage by stage and steps: backtest (`scores`), and counts as published (`live`)."""
     served, stale = served_version(context, funnel, None)
-    return {**scorecard_document(served, stale=stale), "live": live_document(served)}
+    return {**scorecard_document(served, stale=stale, measure=measure), "live": live_document(served)}
 
 
 @router.get("/v1/funnels/{funnel}/alerts", response_model=AlertsDocument, responses=problem_responses(404, 422, 503))

@@ -30,7 +30,9 @@ def journeys(seed: int) -> Entities:
     some = np.flatnonzero(generator.random(ENTITIES) < 0.4)  # due day moved, or heard of late
     known = lead[some] + generator.integers(1, 20, len(some))
     moved = np.stack([some, known, known + generator.integers(-3, 30, len(some))], axis=1).astype(np.int32)
-    return Entities(days, segment, due.astype(np.int32), np.full(ENTITIES, np.nan), moved)
+    worth = np.repeat(generator.lognormal(3, 1, ENTITIES)[:, None], 4, axis=1)
+    worth[:, :2] = np.nan  # told from the offer on
+    return Entities(days, segment, due.astype(np.int32), worth[:, 3], moved, worth)
 
 
 def known_until(entities: Entities, periods: int) -> History:
@@ -45,10 +47,16 @@ def known_until(entities: Entities, periods: int) -> History:
     counts[:, 0, ::11] = np.nan
     moved = entities.moved[here[entities.moved[:, 0]] & (entities.moved[:, 1] < periods)]
     moved[:, 0] = (np.cumsum(here) - 1)[moved[:, 0]]
-    known = Entities(days[here], entities.segment[here], entities.due[here], entities.value[here], moved)
+    worth = entities.amounts[here]
+    known = Entities(days[here], entities.segment[here], entities.due[here], entities.value[here], moved, worth)
+    value = np.full((2, 4, periods), np.nan)
+    value[:, 2:] = 0.0
+    for stage in (2, 3):
+        reached = here & (days[:, stage] != NEVER)
+        np.add.at(value, (entities.segment[reached], stage, days[reached, stage]), entities.amounts[reached, stage])
     return History(
         date(2024, 1, 1), "day", ("a", "b"), ("visit", "lead", "offer", "won"), counts,
-        entities=known, counted=("visit",), due_stage="won",
+        value=value, entities=known, counted=("visit",), due_stage="won",
     )  # fmt: skip
 
 
@@ -61,6 +69,10 @@ def assert_same(one: Fitted, other: Fitted) -> None:
         assert_array_equal(first.quantiles, second.quantiles)
         assert_array_equal(first.in_flight, second.in_flight)
         assert repr(first.coverage) == repr(second.coverage)
+        assert (first.value is None) == (second.value is None) == (first.stage in ("visit", "lead"))
+        if first.value is not None:
+            assert_array_equal(first.value.quantiles, second.value.quantiles)
+            assert_array_equal(first.value.in_flight, second.value.in_flight)
 
 
 @settings(max_examples=6, deadline=None)
@@ -130,7 +142,7 @@ def test_a_due_day_that_moves_later_is_no_change_of_the_past():
 def test_segments_come_and_go():
     entities = journeys(0)
     both = known_until(entities, 90)
-    one = replace(both, segments=("a",), counts=both.counts[:1])
+    one = replace(both, segments=("a",), counts=both.counts[:1], value=both.value[:1])
     for first, second in ((one, both), (both, one)):
         memory = fit(replace(first, entities=None), calendar=CALENDAR, horizon=7).memory
         fitted = fit(replace(second, entities=None), calendar=CALENDAR, horizon=7, before=memory)

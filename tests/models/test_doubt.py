@@ -8,9 +8,10 @@ import numpy as np
 from numpy.testing import assert_allclose, assert_array_equal
 
 from models.calendar import HOLIDAY
-from models.cascade import Panel, forecast_funnels, make_state
+from models.cascade import Panel
 from models.doubt import Doubt, make_doubt, mixed, mixture_quantiles
 from models.forecast import QUANTILES
+from models.funnels import forecast_funnels, make_state
 from models.metrics import quantile_loss
 
 LOW, HIGH = np.linspace(1, 3, len(QUANTILES)), np.linspace(90, 110, len(QUANTILES))
@@ -58,7 +59,7 @@ def test_the_state_at_a_cutoff_says_again_what_it_said_there_and_a_holiday_is_to
     types = np.arange(210 + 28) % 7
     state = make_state(1, entities=(False,), horizon=28, season_length=7)
     panel = Panel(counts.astype(float), [[None]], types, 738_000, 7)
-    made, after = forecast_funnels(state, panel, horizon=28)
+    made, _, after = forecast_funnels(state, panel, horizon=28)
 
     def again(day_types):
         ahead = Panel(np.zeros((1, 2, 0)), [[None]], day_types, 738_000, 7)

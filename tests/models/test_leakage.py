@@ -100,3 +100,7 @@ def test_no_row_after_the_cutoff_changes_a_byte_at_it(name):
             assert (first is None) == (second is None), (series, field)
             assert first is None or first.tobytes() == second.tobytes(), (series, field)
         assert (one.model, one.repairs, one.ceiling) == (two.model, two.repairs, two.ceiling)
+        assert (one.value is None) == (two.value is None)
+        if one.value is not None:
+            assert one.value.quantiles.tobytes() == two.value.quantiles.tobytes(), series
+            assert one.value.in_flight.tobytes() == two.value.in_flight.tobytes(), series

@@ -67,6 +67,16 @@ def test_what_is_no_number_is_not_stored():
         bytes_from_arrays({"names": np.array(["a"], dtype=object)})
 
 
+def test_the_value_of_a_forecast_comes_back_with_it():
+    money = make_forecast(mean=np.array([30.0, 45.0]), in_flight=None, new=None, model="count*price")
+    back = forecast_from_bytes(bytes_from_forecast(make_forecast(value=money)))
+    assert (back.model, back.value.model) == ("combination", "count*price")
+    assert back.mean.tolist() == [3.0, 4.5]
+    assert back.value.mean.tolist() == [30.0, 45.0]
+    assert back.value.in_flight is None
+    assert back.value.value is None
+
+
 @pytest.mark.parametrize("split", [False, True])
 def test_a_forecast_comes_back_whole(split):
     forecast = make_forecast() if split else make_forecast(in_flight=None, new=None, ceiling=np.inf)

@@ -318,3 +318,44 @@ def test_an_answer_that_a_new_declaration_changes_is_sent_again(client, sales_ev
     wait(lambda: answered(304), seconds=10, what="the gate to open")
     client.put("/v1/funnels/redeclared", json={**declaration, "max_horizon": 28})
     wait(lambda: answered(422), seconds=10, what="the longest horizon to act")
+
+
+def test_value_is_refused_where_no_row_carries_any_and_so_is_any_other_measure(forecast, client, sales):
+    assert problem(forecast(measure="value"), 422, "no-value")["stages"] == []
+    problem(client.get(f"/v1/funnels/{sales}/scorecard?measure=value"), 422, "no-value")
+    problem(forecast(measure="price"), 422, "invalid-request")
+
+
+def test_stages_whose_rows_carry_value_are_forecast_in_money_too(client, sales_events, retrain_over_http):
+    lines = sales_events.splitlines()
+    rows = [f"{line},{'' if ',lead,' in line else 50}" for line in lines[1:]]
+    content = "\n".join([f"{lines[0]},value", *rows])
+    answer = client.post("/v1/funnels/valued/events", content=content, headers={"content-type": "text/csv"})
+    assert answer.status_code == 200, answer.text
+    assert retrain_over_http(client, "valued")["status"] == "succeeded"
+
+    def ask(**query):
+        return client.get("/v1/funnels/valued/forecast", params=query).json()
+
+    money, counts = ask(measure="value"), ask(stage=["offer", "won"])
+    assert (money["measure"], counts["measure"]) == ("value", "count")
+    assert [(each["segment"], each["stage"]) for each in money["forecasts"]] == [
+        (segment, stage) for segment in SEGMENTS for stage in ("offer", "won")
+    ]
+    for worth, number in zip(money["forecasts"], counts["forecasts"], strict=True):
+        ratio = sum(step["mean"] for step in worth["steps"]) / sum(step["mean"] for step in number["steps"])
+        assert ratio == pytest.approx(50, rel=0.1)
+        assert worth["coverage"]["80"]["samples"] > 0
+        for step in worth["steps"]:
+            assert step["in_flight"] + step["new"] == pytest.approx(step["mean"])
+            assert step["in_flight_intervals"]["80"][0] <= step["in_flight"] <= step["in_flight_intervals"]["80"][1]
+    problem(client.get("/v1/funnels/valued/forecast?measure=value&stage=lead"), 422, "no-value")
+    scores = client.get("/v1/funnels/valued/scorecard?measure=value").json()["scores"]
+    assert {score["stage"] for score in scores} == {"offer", "won"}
+    assert {score["stage"] for score in client.get("/v1/funnels/valued/scorecard").json()["scores"]} == set(STAGES)
+    table = csv.DictReader(
+        io.StringIO(client.get("/v1/funnels/valued/forecast?measure=value", headers={"accept": "text/csv"}).text)
+    )
+    first = next(iter(table))
+    assert float(first["mean"]) == money["forecasts"][0]["steps"][0]["mean"]
+    assert float(first["new_upper_95"]) == money["forecasts"][0]["steps"][0]["new_intervals"]["95"][1]

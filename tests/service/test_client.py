@@ -89,7 +89,10 @@ def impatient(monkeypatch):
 
 def test_a_forecast_is_a_tidy_frame_of_what_the_server_publishes(nearcast, pipeline, client):
     frame = nearcast.forecast(pipeline)
-    parts = ["in_flight", "new", "reliable"]
+    bounds = [
+        f"{part}_{side}_{level}" for part in ("in_flight", "new") for level in (80, 95) for side in ("lower", "upper")
+    ]
+    parts = ["in_flight", "new", *bounds, "reliable"]
     assert list(frame) == ["segment", "stage", "ds", "step", "mean", *QUANTILES, *parts]
     assert len(frame) == 3 * 3 * 28
     assert frame["ds"].dt.tz is None
@@ -98,6 +101,7 @@ def test_a_forecast_is_a_tidy_frame_of_what_the_server_publishes(nearcast, pipel
     assert frame["mean"].tolist() == [step["mean"] for each in published["forecasts"] for step in each["steps"]]
     won = frame[frame["stage"] == "won"]
     assert (won["in_flight"] + won["new"] - won["mean"]).abs().max() < 1e-9
+    assert (won["new_lower_80"] <= won["new_upper_80"]).all()
 
 
 def test_a_forecast_is_selected_by_stage_segment_and_horizon(nearcast, pipeline):

@@ -1,6 +1,6 @@
 """The forecast document: the shape that routes and command line share."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 
 import numpy as np
@@ -9,8 +9,10 @@ import pytest
 from models.errors import HorizonError
 from models.forecast import QUANTILES, Coverage, Forecast
 from models.funnel import Funnel
+from service.columns import step_columns
 from service.document import (
     FarHorizonError,
+    NoValueError,
     Selection,
     SeriesNotFoundError,
     forecast_document,
@@ -50,6 +52,11 @@ def make_forecast(segment="total", stage="won", *, horizon=8, reliable_until=5, 
     )
 
 
+def in_money(forecast, price=10.0):
+    parts = {name: getattr(forecast, name) * price for name in ("mean", "quantiles", "in_flight", "new")}
+    return replace(forecast, value=replace(forecast, **parts))
+
+
 def make_version(*forecasts, scorecard=(), **settings):
     funnel = Funnel(stages=("lead", "won"), **settings)
     return Version(funnel, {(each.segment, each.stage): each for each in forecasts}, scorecard)
@@ -61,6 +68,32 @@ def test_a_step_carries_its_parts_and_a_coverage_not_measured_is_null():
     assert (series["steps"][1]["in_flight"], series["steps"][1]["new"], series["steps"][1]["mean"]) == (0.5, 1.5, 2.0)
     assert series["coverage"] == {"80": {"measured": 0.81, "samples": 100}, "95": {"measured": None, "samples": 0}}
     assert series["repairs"] == ["8 days without any event"]
+
+
+def test_each_part_has_its_interval_and_csv_and_json_say_the_same():
+    version = make_version(make_forecast())
+    document = forecast_document(version, Selection(horizon=3))
+    step = document["forecasts"][0]["steps"][2]
+    for part in ("in_flight", "new"):
+        low, high = step[f"{part}_intervals"]["80"]
+        assert 0 <= low < step[part] < high
+        columns = step_columns(version, Selection(horizon=3))
+        assert [columns[f"{part}_{side}_80"][2] for side in ("lower", "upper")] == [low, high]
+    apart = forecast_document(make_version(make_forecast(parts=False)), Selection())["forecasts"][0]["steps"][0]
+    assert apart["in_flight_intervals"] is apart["new_intervals"] is None
+
+
+def test_value_is_the_same_answer_in_money_and_refused_where_no_row_carries_any():
+    version = make_version(in_money(make_forecast()), make_forecast(stage="lead"))
+    document = forecast_document(version, Selection(measure="value"))
+    assert (document["measure"], [series["stage"] for series in document["forecasts"]]) == ("value", ["won"])
+    assert document["forecasts"][0]["steps"][1]["mean"] == 20.0
+    assert forecast_document(version, Selection())["forecasts"][0]["steps"][1]["mean"] == 2.0
+    with pytest.raises(NoValueError, match="no row of 'lead' carries a value; those of 'won' do") as error:
+        forecast_document(version, Selection(stages=("lead",), measure="value"))
+    assert error.value.members == {"stages": ["won"]}
+    with pytest.raises(NoValueError, match="send a column `value`"):
+        forecast_document(make_version(make_forecast()), Selection(measure="value"))
 
 
 def test_steps_past_the_reliable_ones_are_flagged_or_left_out_as_the_gate_says():

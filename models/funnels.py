@@ -1,0 +1,105 @@
+"""Funnels side by side: their series by themselves, the cascade between them, their intervals, and their value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from models import calibration, cascade, scoring, univariate, value
+from models.calibration import SeriesForecasts
+from models.cascade import Panel, TransitionState
+from models.combination import make_origins
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PanelState:
+    """What `seen` periods of funnels leave behind; series are funnel by funnel, their stages in order.
+
+    observed: (funnels, stages), periods with a count. value: None where nothing has a value.
+    """
+
+    seen: int
+    univariate: univariate.UnivariateState
+    calibration: calibration.CalibrationState
+    transitions: tuple[TransitionState, ...]
+    observed: Array
+    value: value.ValueState | None
+
+
+def make_state(
+    funnels: int, *, entities: Sequence[bool], horizon: int, season_length: int, valued: bool = False
+) -> PanelState:
+    """Return the state before the first period; `entities`: of each transition, whether it is known by moves."""
+    stages = len(entities) + 1
+    size = {"horizon": horizon, "season_length": season_length}
+    return PanelState(
+        0,
+        univariate.make_state(funnels * stages, **size),
+        calibration.make_state(funnels * stages, **size),
+        cascade.make_transitions(funnels, entities=entities, **size),
+        np.zeros((funnels, stages)),
+        value.make_state(funnels, entities=entities, **size) if valued else None,
+    )
+
+
+def forecast_funnels(
+    state: PanelState, panel: Panel, *, horizon: int, scored: bool = True, priced: value.Priced | None = None
+) -> tuple[SeriesForecasts, SeriesForecasts | None, PanelState]:
+    """Run new periods through the state and forecast all stages of all funnels at the cutoff.
+
+    A fit is an append to the empty state: the same code, so the same numbers. `scored`: whether past forecasts are.
+    Returns the forecasts in counts, those in money (None where there is none), and the state after.
+    """
+    funnels, stages, periods = panel.counts.shape
+    origins = make_origins(panel.start_day, periods=periods, horizon=horizon, seen=state.seen)
+    counts = panel.counts.reshape(funnels * stages, periods)
+    rolling = univariate.roll(state.univariate, counts, panel.day_types, origins=origins)
+    shape = (funnels, stages, len(origins.every), horizon)
+    observed = cascade.observed_at(state.observed, panel.counts, origins=origins.asked)
+    passed = cascade.pass_down(
+        state.transitions,
+        panel,
+        origins=origins,
+        alone=rolling.mean.reshape(shape),
+        pending=state.calibration.mean.reshape(funnels, stages, -1, horizon),
+        caps=rolling.caps.reshape(funnels, stages, -1),
+        observed=observed,
+    )
+    calibrated = calibration.calibrate(
+        state.calibration,
+        passed.mean.reshape(-1, *shape[2:]),
+        counts,
+        origins=origins,
+        start_day=panel.start_day,
+        seen=state.seen,
+        scored=scored,
+    )
+    sums, scale = scoring.measured(calibrated.state.scoring)
+    made = SeriesForecasts(
+        mean=passed.mean[:, :, -1].reshape(-1, horizon),
+        quantiles=calibrated.quantiles,
+        in_flight=passed.in_flight.reshape(-1, horizon),
+        ceiling=rolling.caps[:, -1],
+        cascaded=passed.cascaded.reshape(-1),
+        sums=sums,
+        scale=scale,
+        observed=observed[:, :, -1].reshape(-1),
+        recent=rolling.state.recent,
+    )
+    worth, after = None, None
+    if state.value is not None and priced is not None:
+        worth, after = value.forecast_value(
+            state.value, priced, panel, passed, origins=origins, seen=state.seen, scored=scored
+        )
+    return (
+        made,
+        worth,
+        PanelState(
+            state.seen + periods, rolling.state, calibrated.state, passed.transitions, observed[:, :, -1], after
+        ),
+    )
