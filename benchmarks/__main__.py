@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import cases, cold_start, conversion, ingest, live, oracle, shock, smoothing
+from benchmarks import cases, cold_start, conversion, ingest, kill, live, oracle, race, shock, smoothing
 from benchmarks.report import Result, as_json
 
 BENCHMARKS: dict[str, Callable[[], Result]] = {
@@ -16,6 +16,8 @@ BENCHMARKS: dict[str, Callable[[], Result]] = {
     "cases": cases.run,
     "cold_start": cold_start.run,
     "ingest": ingest.run,
+    "kill": kill.run,
+    "race": race.run,
     "oracle": oracle.run,
     "shock": shock.run,
     "live": live.run,

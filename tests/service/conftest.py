@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -194,14 +194,31 @@ def retrained(client: httpx.Client, funnel: str) -> dict[str, Any]:
         run: dict[str, Any] = client.get(answer.headers["location"]).json()
         return run if run["status"] in ("succeeded", "failed") else None
 
-    run: dict[str, Any] = wait_until(ended, seconds=120, what="the run to end")
+    run: dict[str, Any] = wait_until(ended, seconds=300, what="the run to end")
     return run
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Where the store matters, on each engine in turn."""
+    engines = ["sqlite"] if metafunc.definition.get_closest_marker("one_engine") else ["sqlite", "postgresql"]
+    for name, scope in (("server", "session"), ("store", "module")):
+        if name in metafunc.fixturenames:
+            metafunc.parametrize(name, engines, indirect=True, scope=scope)
+
+
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """One server on a SQLite file for all tests that add to it and harm nothing."""
-    with running(tmp_path_factory.mktemp("server"), workers="inline", max_upload_bytes="20000000") as server:
+def server(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    scratch_postgres: Callable[[], AbstractContextManager[str]],
+) -> Iterator[Running]:
+    """One server for all tests that add to it and harm nothing, on each engine in turn."""
+    home = tmp_path_factory.mktemp("server")
+    on_file = nullcontext(f"sqlite:///{home / 'store.db'}")
+    with (
+        scratch_postgres() if request.param == "postgresql" else on_file as url,
+        running(home, database_url=url, workers="inline", max_upload_bytes="20000000") as server,
+    ):
         yield server
 
 

@@ -1,8 +1,11 @@
 """The same server on PostgreSQL: from upload to forecast, and the same figures as on SQLite."""
 
+import pytest
+
 HEADERS = {"content-type": "text/csv", "idempotency-key": "first"}
 
 
+@pytest.mark.one_engine
 def test_postgresql_serves_what_sqlite_serves(
     start_server, empty_postgres_url, client, sales, sales_events, retrain_over_http, tmp_path
 ):

@@ -26,18 +26,28 @@ PAST = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
+def store(request, home, scratch_postgres):
+    """Settings of a store on an engine, for this module."""
+    if request.param == "sqlite":
+        yield {"NEARCAST_DATABASE_URL": f"sqlite:///{home / 'nearcast.db'}"}
+    else:
+        with scratch_postgres() as url:
+            yield {"NEARCAST_DATABASE_URL": url}
+
+
+@pytest.fixture(scope="module")
 def home(tmp_path_factory):
     """A directory with a store of its own and the sales events in it."""
     return tmp_path_factory.mktemp("home")
 
 
 @pytest.fixture(scope="module")
-def nearcast(home):
+def nearcast(home, store):
     """Runs `nearcast ...` in that directory; `code` is the exit status expected."""
 
     def run(*arguments, code=0, **settings):
         environment = {name: value for name, value in os.environ.items() if not name.startswith("NEARCAST_")}
-        environment |= {"NEARCAST_WORKERS": "inline", "PYTHONPATH": str(ROOT)} | settings
+        environment |= {"NEARCAST_WORKERS": "inline", "PYTHONPATH": str(ROOT)} | store | settings
         command = [sys.executable, "-m", "service.cli", *arguments]
         done = subprocess.run(
             command, check=False, cwd=home, env=environment, capture_output=True, text=True, timeout=180
@@ -50,13 +60,13 @@ def nearcast(home):
 
 
 @pytest.fixture
-def told(home, monkeypatch, capsys):
+def told(home, store, monkeypatch, capsys):
     """Runs `nearcast ...` within this process, many times as fast: (exit status, standard output, standard error)."""
 
     def run(*arguments, **settings):
         monkeypatch.chdir(home)
         monkeypatch.setattr(sys, "argv", ["nearcast", *arguments])
-        for name, value in settings.items():
+        for name, value in (store | settings).items():
             monkeypatch.setenv(name, value)
         with pytest.raises(SystemExit) as end:
             main()
@@ -108,8 +118,9 @@ def test_forecast_prints_one_row_per_series_or_per_step(told, trained):
     assert [row[0] for row in rows] == ["1", "2", "3", "4", "5"]
 
 
-def test_forecast_as_json_is_what_http_answers(nearcast, trained, home, start_server, tmp_path):
-    with start_server(tmp_path, database_url=f"sqlite:///{home / 'nearcast.db'}") as server, server.client() as client:
+def test_forecast_as_json_is_what_http_answers(nearcast, trained, store, start_server, tmp_path):
+    url = store["NEARCAST_DATABASE_URL"]
+    with start_server(tmp_path, database_url=url) as server, server.client() as client:
         for query, options in (
             ({}, []),
             (
@@ -145,8 +156,9 @@ def test_a_schedule_is_declared_with_a_file_and_shown_by_status(told, events):
     assert "30 5 * * MON-FRI" not in told("status")[1]
 
 
-def test_retrain_if_due_trains_what_is_due_once_and_says_of_the_others_why_not(told, events, home):
-    store = {"NEARCAST_DATABASE_URL": f"sqlite:///{home / 'due.db'}", "NEARCAST_WORKERS": "inline"}
+@pytest.mark.one_engine
+def test_retrain_if_due_trains_what_is_due_once_and_says_of_the_others_why_not(told, events, store_url):
+    store = {"NEARCAST_DATABASE_URL": store_url, "NEARCAST_WORKERS": "inline"}
     for name in ("late", "early", "bad", "never"):
         schedule = [] if name == "never" else ["--schedule", "0 5 * * *"]
         told("ingest", str(events), "--funnel", name, *schedule, **store)
@@ -171,6 +183,7 @@ def test_retrain_if_due_trains_what_is_due_once_and_says_of_the_others_why_not(t
     assert "--if-due" in told("retrain", **store)[2]
 
 
+@pytest.mark.one_engine
 def test_migrate_makes_a_store_once(told, tmp_path):
     url = f"sqlite:///{tmp_path / 'new.db'}"
     assert json.loads(told("migrate", "--json", NEARCAST_DATABASE_URL=url)[1])["changed"] is True
@@ -228,6 +241,7 @@ def test_a_far_horizon_exits_with_2_and_shows_how_the_error_grows(told, trained)
     assert "steps 2-3: wMAPE" in text
 
 
+@pytest.mark.one_engine
 @pytest.mark.parametrize(
     "settings",
     [
@@ -243,6 +257,7 @@ def test_a_setting_that_cannot_be_exits_with_2(told, settings):
     assert problem.startswith("nearcast: ")
 
 
+@pytest.mark.one_engine
 def test_a_store_that_is_away_exits_with_1(told, tmp_path):
     for url in ("postgresql://nobody@127.0.0.1:9/nowhere", f"sqlite:///{tmp_path / 'none.db'}"):
         code, _, problem = told("status", NEARCAST_DATABASE_URL=url)
@@ -250,6 +265,7 @@ def test_a_store_that_is_away_exits_with_1(told, tmp_path):
         assert problem.startswith("nearcast: the database")
 
 
+@pytest.mark.one_engine
 def test_backtest_writes_every_step_of_every_series_at_every_cutoff(nearcast, events, tmp_path):
     out = tmp_path / "forecasts.csv"
     done = nearcast(
@@ -268,6 +284,7 @@ def test_backtest_writes_every_step_of_every_series_at_every_cutoff(nearcast, ev
         assert values == sorted(values)
 
 
+@pytest.mark.one_engine
 def test_backtest_draws_how_the_error_grows_with_the_steps(nearcast, events):
     command = [
         "backtest", str(events), "--stages", "lead,offer,won", "--exits", "lost", "--segment-by", "segment",
@@ -297,6 +314,7 @@ def test_the_gate_is_declared_by_ingest_and_refuses_a_far_horizon_with_the_measu
     assert "56" in nearcast("forecast", "--funnel", "gated", "--horizon", "56").stdout
 
 
+@pytest.mark.one_engine
 def test_backtest_forecasts_the_same_whatever_rows_come_later(nearcast, sales_events, tmp_path):
     head, *rows = sales_events.splitlines()
     cut = [row for row in rows if row.split(",")[2] < "2024-03-11"]
@@ -312,6 +330,7 @@ def test_backtest_forecasts_the_same_whatever_rows_come_later(nearcast, sales_ev
     assert outputs[0] == outputs[1]
 
 
+@pytest.mark.one_engine
 def test_backtest_looks_first_whether_its_output_can_be_written(told, tmp_path, monkeypatch):
     monkeypatch.setattr("service.cli.backtest.run", lambda *_, **__: pytest.fail("it was computed"))
     for out in (tmp_path / "nowhere" / "x.csv", tmp_path):
@@ -320,6 +339,7 @@ def test_backtest_looks_first_whether_its_output_can_be_written(told, tmp_path, 
         assert f"--out: {out} cannot be written" in text
 
 
+@pytest.mark.one_engine
 def test_a_backtest_that_fails_leaves_its_output_as_it_was(told, events, tmp_path):
     kept, absent = tmp_path / "kept.csv", tmp_path / "absent.csv"
     kept.write_text("worth keeping")
@@ -331,6 +351,7 @@ def test_a_backtest_that_fails_leaves_its_output_as_it_was(told, events, tmp_pat
     assert not absent.exists()
 
 
+@pytest.mark.one_engine
 def test_backtest_reads_a_case_and_prints_scores_as_json(nearcast, events, tmp_path):
     case = {"stages": ["lead", "won"], "exits": ["lost"], "segment_by": "segment", "horizon": 7}
     (tmp_path / "case.json").write_text(json.dumps({**case, "cutoffs": ["2024-03-31"], "start": "2024-01-01"}))
@@ -340,6 +361,7 @@ def test_backtest_reads_a_case_and_prints_scores_as_json(nearcast, events, tmp_p
     assert {score["stage"] for score in document["scorecard"]} == {"lead", "won"}
 
 
+@pytest.mark.one_engine
 def test_the_demo_forecasts_and_a_second_run_finds_nothing_new(nearcast, home):
     arguments = ("demo", "--exit", "--days", "90", "--directory", "small-demo")
     first = nearcast(*arguments).stdout
@@ -364,6 +386,7 @@ def test_the_demo_forecasts_and_a_second_run_finds_nothing_new(nearcast, home):
     assert not (home / "nearcast-demo").exists()
 
 
+@pytest.mark.one_engine
 def test_the_demo_serves_what_it_trained(home, nearcast, wait, tmp_path):
     import socket
 
@@ -390,8 +413,8 @@ def test_the_demo_serves_what_it_trained(home, nearcast, wait, tmp_path):
         assert process.wait(30) in (0, -15)
 
 
-def test_a_reader_that_stops_early_is_no_error_of_ours(nearcast, trained, home):
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+def test_a_reader_that_stops_early_is_no_error_of_ours(nearcast, trained, home, store):
+    environment = os.environ | {"PYTHONPATH": str(ROOT)} | store
     command = f"{sys.executable} -m service.cli forecast --funnel {trained} --horizon 56 --json | head -c 100"
     done = subprocess.run(
         ["bash", "-c", command], check=False, cwd=home, env=environment, capture_output=True, timeout=60
@@ -400,6 +423,7 @@ def test_a_reader_that_stops_early_is_no_error_of_ours(nearcast, trained, home):
     assert b"Traceback" not in done.stderr
 
 
+@pytest.mark.one_engine
 def test_every_command_explains_itself(told):
     _, listed, _ = told("--help")
     for command in COMMANDS:
@@ -407,6 +431,7 @@ def test_every_command_explains_itself(told):
         assert f"Usage: nearcast {command}" in told(command, "--help")[1]
 
 
+@pytest.mark.one_engine
 def test_a_progress_bar_appears_on_terminals_only_and_only_past_two_seconds(monkeypatch):
     from service.cli import output
 

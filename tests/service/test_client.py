@@ -25,6 +25,8 @@ from service.client import (
 )
 from service.client import transport as sending
 
+pytestmark = pytest.mark.one_engine
+
 QUANTILES = ["q0.025", "q0.1", "q0.2", "q0.3", "q0.4", "q0.5", "q0.6", "q0.7", "q0.8", "q0.9", "q0.975"]
 
 

@@ -10,6 +10,8 @@ from schemathesis.specs.openapi.checks import negative_data_rejection, positive_
 from service.app import make_app
 from service.settings import Settings
 
+pytestmark = pytest.mark.one_engine
+
 EXAMPLES = 40
 BEYOND_SCHEMA = [positive_data_acceptance, negative_data_rejection]
 """What may be sent depends on more than a schema can say: which funnels there are, what rows mean."""

@@ -10,6 +10,8 @@ import pytest
 from service.dashboard.plot import axis
 from service.dashboard.rendering import number, percent, signed
 
+pytestmark = pytest.mark.one_engine
+
 PAGES = ["/", "/stage", "/scorecard", "/runs"]
 HEAVIEST = 150_000
 """Bytes of a page, with its style and script."""
