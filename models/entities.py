@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.calendar import days_from_instants
+from models.coded import CodedEvents, Codes, Column, codes_from_names, distinct
 from models.funnel import TOTAL, Funnel
 from models.records import Events
 from models.repairs import Repair, repair_of_days
@@ -23,9 +24,7 @@ LONGEST_LEAD = 365
 """A due day further away than this many days (periods, once there are any) is like none."""
 
 Days = npt.NDArray[np.int32]
-Codes = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
-Names = npt.NDArray[np.object_]
 Values = npt.NDArray[Any]
 
 
@@ -83,7 +82,7 @@ class Rows:
     ts: Codes
 
 
-def tracks_from_events(events: Events, *, funnel: Funnel, cutoff: int) -> Tracks:
+def tracks_from_events(events: Events | CodedEvents, *, funnel: Funnel, cutoff: int) -> Tracks:
     """What the rows up to `cutoff` (days since 1970, inclusive) tell of each entity; later rows leave no trace.
 
     The first time at a stage counts, and a later stage implies the earlier ones at the same instant. An
@@ -95,7 +94,7 @@ def tracks_from_events(events: Events, *, funnel: Funnel, cutoff: int) -> Tracks
     undeclared = undeclared_stages(events.stage, day, (day <= cutoff) & (code < 0))
     kept = np.flatnonzero((day <= cutoff) & (code >= 0))
     events = events if len(kept) == len(day) else events.take(kept)
-    entity = codes_from_names(events.entity_id, sorted(set(events.entity_id.tolist())))
+    entity = codes_from_names(events.entity_id, distinct(events.entity_id))
     rows = Rows(entity, code[kept], day[kept], events.ts)
 
     own, repeated = _first_days(rows, funnel)
@@ -126,27 +125,16 @@ def tracks_from_events(events: Events, *, funnel: Funnel, cutoff: int) -> Tracks
     )
 
 
-class _Codes(dict[str, int]):
-    """Names to positions; -1 for any other, at the speed of a plain look-up."""
-
-    def __missing__(self, name: str) -> int:
-        return -1
-
-
-def codes_from_names(names: Names, known: Sequence[str]) -> Codes:
-    """Position of each name in `known`, -1 where it is not there; (len(names),)."""
-    codes = _Codes(zip(known, range(len(known)), strict=True))
-    return np.fromiter(map(codes.__getitem__, names.tolist()), dtype=np.int64, count=len(names))
-
-
-def undeclared_stages(stage: Names, day: Days, rows: npt.NDArray[np.bool_]) -> tuple[Repair, ...]:
+def undeclared_stages(stage: Column, day: Days, rows: npt.NDArray[np.bool_]) -> tuple[Repair, ...]:
     """One repair for each stage that the funnel does not declare, over the given rows."""
-    names, days = stage[rows], day[rows]
+    chosen, days = stage[rows], day[rows]
+    names = distinct(chosen)
+    codes = codes_from_names(chosen, names)
     return tuple(
         repair
-        for name in sorted(set(names.tolist()))
+        for code, name in enumerate(names)
         for repair in repair_of_days(
-            "undeclared_stage", days[names == name], "{count} rows of a stage that the funnel does not have", stage=name
+            "undeclared_stage", days[codes == code], "{count} rows of a stage that the funnel does not have", stage=name
         )
     )
 
@@ -214,12 +202,12 @@ def _in_order(own: Days, funnel: Funnel) -> tuple[Days, list[Repair]]:
     return reached, repairs
 
 
-def _segments(events: Events, rows: Rows, funnel: Funnel) -> tuple[Codes, list[str], tuple[Repair, ...]]:
+def _segments(events: Events | CodedEvents, rows: Rows, funnel: Funnel) -> tuple[Codes, list[str], tuple[Repair, ...]]:
     """Segment of each entity as a code, the names of the codes, and who was in two."""
     size = int(rows.entity.max(initial=-1)) + 1
     if funnel.segment_by is None:
         return np.zeros(size, dtype=np.int64), [TOTAL], ()
-    names = sorted({name or UNKNOWN for name in set(events.segment.tolist())})
+    names = sorted({name or UNKNOWN for name in distinct(events.segment)})
     code = codes_from_names(events.segment, names)
     code[code < 0] = names.index(UNKNOWN) if UNKNOWN in names else 0
     segment = taken(code, settle(rows.entity, size, values=code, keys=[rows.ts, rows.code]), missing=0)
@@ -229,7 +217,7 @@ def _segments(events: Events, rows: Rows, funnel: Funnel) -> tuple[Codes, list[s
     return segment, names, repair_of_days("two_segments", rows.day[moved], text, count=count)
 
 
-def _dues(events: Events, rows: Rows, *, entry: Days) -> tuple[Days, Days]:
+def _dues(events: Events | CodedEvents, rows: Rows, *, entry: Days) -> tuple[Days, Days]:
     """Due day known at the `entry` of each entity, and `Entities.moved`, with rows among those that entered.
 
     The last row of a day decides for that day, as of when it was over; a row without a due day takes none back.
@@ -270,7 +258,9 @@ def _due_repairs(due: Days, entry: Days) -> list[Repair]:
     ]
 
 
-def _values(events: Events, rows: Rows, *, own: Days, reached: Days, stages: int) -> tuple[Floats | None, Floats]:
+def _values(
+    events: Events | CodedEvents, rows: Rows, *, own: Days, reached: Days, stages: int
+) -> tuple[Floats | None, Floats]:
     """Value of each entity on reaching each stage (None when no row has any), and the last known."""
     priced = np.flatnonzero(~np.isnan(events.value))
     entity, code, ts, value = rows.entity[priced], rows.code[priced], rows.ts[priced], events.value[priced]

@@ -8,17 +8,19 @@ import numpy as np
 import numpy.typing as npt
 
 from models.calendar import EPOCH, day_from_number, days_from_instants
-from models.entities import codes_from_names
+from models.coded import CodedEvents, codes_from_names
 from models.errors import HistoryError
 from models.funnel import Funnel
-from models.observed import tallies_from_counts
-from models.records import Counts, Events
+from models.records import Events
+from models.tallies import CountRows, days_of_counts
 
 SILENT_DAYS = 28
 """A feed of events that ended so long before the counts did no longer holds the cutoff back."""
 
 
-def last_complete_day(events: Events | None, counts: Counts | None, funnel: Funnel, *, fresh_until: int | None) -> date:
+def last_complete_day(
+    events: Events | CodedEvents | None, counts: CountRows | None, funnel: Funnel, *, fresh_until: int | None
+) -> date:
     """The last day that can be read as complete, in the funnel's zone.
 
     `fresh_until` (µs since the epoch) is the instant up to which the source is known to be told in full:
@@ -42,7 +44,7 @@ def last_complete_day(events: Events | None, counts: Counts | None, funnel: Funn
     return day_from_number(by_events)
 
 
-def _last_of_events(events: Events, funnel: Funnel, *, fresh: int | None) -> int | None:
+def _last_of_events(events: Events | CodedEvents, funnel: Funnel, *, fresh: int | None) -> int | None:
     """Last complete day of the events when day `fresh` is partial."""
     ts = events.ts[codes_from_names(events.stage, (*funnel.stages, *funnel.exits)) >= 0]
     day = days_from_instants(ts, timezone=funnel.timezone)
@@ -55,11 +57,10 @@ def _last_of_events(events: Events, funnel: Funnel, *, fresh: int | None) -> int
     return _last_of_days(day, fresh)
 
 
-def _last_of_counts(counts: Counts, funnel: Funnel, *, fresh: int | None) -> int | None:
+def _last_of_counts(counts: CountRows, funnel: Funnel, *, fresh: int | None) -> int | None:
     """Last complete day of the counts when day `fresh` is partial; a row that stands for a week tells all its days."""
-    tallies = tallies_from_counts(counts, funnel=funnel, cutoff=2**31 - 1 if fresh is None else fresh)
-    day = tallies.day
-    if tallies.weekly:
+    day, weekly = days_of_counts(counts, funnel=funnel, cutoff=2**31 - 1 if fresh is None else fresh)
+    if weekly:
         start = (funnel.week_start - EPOCH.weekday()) % 7
         day = (day - (day - start) % 7 + np.arange(7, dtype=np.int32)[:, None]).reshape(-1)
     if len(day) == 0:

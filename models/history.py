@@ -9,14 +9,16 @@ import numpy as np
 import numpy.typing as npt
 
 from models.calendar import day_from_number, number_from_day
-from models.entities import NEVER, Entities, Tracks, codes_from_names, tracks_from_events
+from models.coded import CodedEvents, codes_from_names
+from models.entities import NEVER, Entities, Tracks, tracks_from_events
 from models.errors import HistoryError
 from models.forecast import STEP_DAYS
 from models.freshness import last_complete_day
 from models.funnel import TOTAL, Frequency, Funnel
-from models.observed import Span, Tallies, grid_from_tallies, repairs_of_holes, tallies_from_counts
-from models.records import Counts, Events
+from models.observed import Span, grid_from_tallies, repairs_of_holes
+from models.records import Events
 from models.repairs import Repair
+from models.tallies import CountRows, Tallies, make_tallies
 
 __all__ = ["NEVER", "Entities", "History", "last_complete_day", "make_history"]
 
@@ -98,8 +100,8 @@ def _stacked(values: Floats) -> Floats:
 def make_history(
     funnel: Funnel,
     *,
-    events: Events | None = None,
-    counts: Counts | None = None,
+    events: Events | CodedEvents | None = None,
+    counts: CountRows | None = None,
     cutoff: date | None = None,
     start: date | None = None,
 ) -> History:
@@ -125,9 +127,9 @@ def make_history(
         cutoff = last_complete_day(events, counts, funnel, fresh_until=None)
     last = number_from_day(cutoff)
     tracks = None if events is None else tracks_from_events(events, funnel=funnel, cutoff=last)
-    tallies = None if counts is None else tallies_from_counts(counts, funnel=funnel, cutoff=last)
+    tallies = None if counts is None else make_tallies(counts, funnel=funnel, cutoff=last)
     first_event = None if tracks is None or not len(tracks.entities.value) else int(tracks.entities.days[:, 0].min())
-    first_count = None if tallies is None or not len(tallies.day) else int(tallies.day.min())
+    first_count = None if tallies is None or not len(tallies.days) else int(tallies.days[0])
     firsts = [day for day in (first_event, first_count) if day is not None]
     if not firsts:
         raise HistoryError(f"no row of the stages {list(funnel.stages)} lies on or before {cutoff}")
@@ -168,7 +170,7 @@ def _assemble(
     if tracks is not None:
         entities = _entities_on(tracks, segments=segments, start=span.start)
         _fill_from_entities(counts, value, entities=entities, length=span.length)
-    counted = () if tallies is None else tuple(np.unique(tallies.code).tolist())
+    counted = () if tallies is None else tuple(tallies.stages)
     if tallies is not None:
         rows = _codes(tallies.segments, segments)
         for stage in counted:

@@ -128,8 +128,16 @@ def forecast(state: LagState, day_types: Ints, inflow: Array) -> Array:
 def responses(state: LagState, day_types: Ints) -> Array:
     """What `forecast` is linear in, (1 + horizon, horizon), as in `conversion.responses`; row 0 is of the past."""
     horizon = len(day_types)
-    past = forecast(state, day_types, np.zeros(horizon))
-    return np.stack([past, *(forecast(state, day_types, one) - past for one in np.eye(horizon))])
+    out = np.zeros((1 + horizon, horizon))
+    out[0] = forecast(state, day_types, np.zeros(horizon))
+    _responses(
+        state.window,
+        _scaled_weights(state.gram, state.cross, state.expected, state.actual),
+        _factors(state.total, state.days),
+        np.ascontiguousarray(day_types, dtype=np.int64),
+        out[1:],
+    )
+    return out
 
 
 @kernel
@@ -254,3 +262,20 @@ def _forecast(
     for h in range(out.size):
         _push(later, recent, inflow[h])
         out[h] = factors[types[h]] * (weights * _features(later)).sum()
+
+
+@kernel
+def _responses(window: Array, weights: Array, factors: Array, types: Ints, out: Array) -> None:
+    """What one entrant at each step (row) brings: it raises the season means of its step and of those after it."""
+    season, horizon = window.size, types.size
+    by_lag = np.zeros(LAST_LAG[-1] + 1)
+    for i in range(weights.size):
+        by_lag[FIRST_LAG[i] : LAST_LAG[i] + 1] = weights[i]
+    for h in range(horizon):
+        for step in range(h + 1):
+            for later in range(step, min(step + season, h + 1)):
+                seen = min(later + 1, season)
+                for back in range(season - later - 1):
+                    seen += not np.isnan(window[season - 1 - back])
+                out[step, h] += by_lag[h - later] / seen if h - later < by_lag.size else 0.0
+            out[step, h] *= factors[types[h]]

@@ -118,7 +118,7 @@ def memory_from_bytes(payload: bytes, *, frame: Frame) -> Memory | None:
         return None
     seen, segments = int(facts["seen"]), tuple(facts["segments"])
     open_steps = _open_steps(frame, seen)
-    arrays = dict(stored)
+    arrays = {name: values.copy() for name, values in stored.items()}  # kernels are compiled for arrays of their own
     for name, values in stored.items():
         if name.rpartition(".")[2] in AWAITED:
             arrays[name] = np.zeros((*values.shape[:-1], *open_steps.shape))

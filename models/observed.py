@@ -1,4 +1,4 @@
-"""Count rows become a grid, and every hole in it is decided: a zero that was left out, or not observed."""
+"""Count rows, added up by day, become a grid, and every hole in it is decided: a zero left out, or not observed."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from models.calendar import days_from_instants
-from models.entities import UNKNOWN, Codes, Days, Floats, codes_from_names, undeclared_stages
-from models.errors import InputError, Problem
-from models.funnel import TOTAL, Funnel
-from models.records import Counts
+from models.coded import Codes
+from models.entities import Floats
+from models.funnel import TOTAL
 from models.repairs import Repair, repair_of_days
+from models.tallies import Tallies
 
 SMALL = 5.0
 """Mean count below which a day without any is nothing special."""
@@ -20,28 +19,6 @@ ENDED = 28
 """A segment without rows for so many periods in which others have some has ended."""
 
 Mask = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Tallies:
-    """Count rows of declared stages up to the cutoff, as numbers; arrays are (rows,).
-
-    day
-        Day (since 1970) of the row; of a week: any day of it.
-    code, segment
-        Indices into the funnel's stages and into `segments`.
-    weekly
-        Whether one row stands for a whole week.
-    """
-
-    day: Days
-    code: Codes
-    segment: Codes
-    y: Floats
-    value: Floats
-    segments: tuple[str, ...]
-    weekly: bool
-    repairs: tuple[Repair, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,54 +30,6 @@ class Span:
     length: int
 
 
-def tallies_from_counts(counts: Counts, *, funnel: Funnel, cutoff: int) -> Tallies:
-    """The rows up to `cutoff` (days since 1970, inclusive); later rows leave no trace.
-
-    Rows within one day add up; the same row twice counts once. Raises InputError when two rows for the
-    same segment, stage and time differ.
-    """
-    day = days_from_instants(counts.ds, timezone=funnel.timezone)
-    code = codes_from_names(counts.stage, funnel.stages)
-    repairs = undeclared_stages(counts.stage, day, (day <= cutoff) & (code < 0))
-    kept = np.flatnonzero((day <= cutoff) & (code >= 0))
-    names = sorted({name or UNKNOWN for name in set(counts.segment[kept].tolist())})
-    segment = codes_from_names(counts.segment[kept], names)
-    segment[segment < 0] = names.index(UNKNOWN) if UNKNOWN in names else 0
-    order = np.lexsort([counts.y[kept], counts.ds[kept], code[kept], segment])
-    again = _check_repeated(counts.take(kept[order]), segment[order])
-    repairs += repair_of_days("duplicate_row", day[kept[order[again]]], "{count} rows were there twice; once counts")
-    segment, kept = segment[order[~again]], kept[order[~again]]
-    return Tallies(
-        day=day[kept],
-        code=code[kept],
-        segment=segment if funnel.segment_by else np.zeros_like(segment),
-        y=counts.y[kept],
-        value=counts.value[kept],
-        segments=tuple(names) if funnel.segment_by else (),
-        weekly=funnel.frequency == "week" and len(np.unique(day[kept] % 7)) == 1,
-        repairs=repairs,
-    )
-
-
-def _check_repeated(counts: Counts, segment: Codes) -> Mask:
-    """Which sorted rows repeat the one before; raises InputError when they say another count."""
-    again = np.zeros(len(counts), dtype=np.bool_)
-    same = (np.diff(counts.ds) == 0) & (np.diff(segment) == 0) & (counts.stage[1:] == counts.stage[:-1])
-    again[1:] = same
-    torn = np.flatnonzero(same & (np.diff(counts.y) != 0))
-    if len(torn):
-        row = int(torn[0])
-        place = f"{counts.stage[row]!r} of segment {counts.segment[row]!r}"
-        raise InputError(
-            Problem(
-                f"two counts, {counts.y[row]:g} and {counts.y[row + 1]:g}, for one period of {place}",
-                field="y",
-                remedy="send one row per segment, stage and period, or name the segment column",
-            )
-        )
-    return again
-
-
 def grid_from_tallies(
     tallies: Tallies, *, stage: int, rows: int, segment: Codes, span: Span
 ) -> tuple[Floats, Floats, tuple[Mask, Mask]]:
@@ -109,21 +38,24 @@ def grid_from_tallies(
     `segment` maps the tallies' segments to the grid's rows. The masks, by grid row and unit (a day, or a
     week where rows are weekly), are the holes that were read as 0 and those that stay.
     """
-    chosen = tallies.code == stage
     unit = span.length if tallies.weekly else 1
     units = span.periods * span.length // unit
-    index = (tallies.day[chosen].astype(np.int64) - span.start) // unit
+    index = (tallies.days.astype(np.int64) - span.start) // unit
     inside = (index >= 0) & (index < units)
-    cell = segment[tallies.segment[chosen][inside]] * units + index[inside]
-    y, value = tallies.y[chosen][inside], tallies.value[chosen][inside]
-    sums: Floats = np.bincount(cell, weights=y, minlength=rows * units).reshape(rows, units).astype(np.float64)
-    worth = np.bincount(cell, weights=np.nan_to_num(value), minlength=rows * units).reshape(rows, units)
-    observed = np.bincount(cell, minlength=rows * units).reshape(rows, units) > 0
-    zeros = observed_zeros(sums, observed, season=1 if tallies.weekly else 7, writes_zeros=bool((y == 0).any()))
+    cells = np.ix_(segment, index[inside])
+    sums, worth = np.zeros((rows, units)), np.zeros((rows, units))
+    observed, valued = np.zeros((rows, units), dtype=np.bool_), False
+    y = tallies.y[:, stage][:, inside]
+    sums[cells], observed[cells] = np.nan_to_num(y), np.isfinite(y)
+    if tallies.value is not None:
+        value = tallies.value[:, stage][:, inside]
+        worth[cells], valued = np.nan_to_num(value), not np.isnan(value).all()
+    writes_zeros = bool(tallies.zeros[:, stage][:, inside].any())
+    zeros = observed_zeros(sums, observed, season=1 if tallies.weekly else 7, writes_zeros=writes_zeros)
     known = observed | zeros
     shape = (rows, span.periods, span.length // unit)
     grid = np.where(known, sums, np.nan).reshape(shape).sum(axis=2)
-    money = np.where(known & bool((~np.isnan(value)).any()), worth, np.nan).reshape(shape).sum(axis=2)
+    money = np.where(known & valued, worth, np.nan).reshape(shape).sum(axis=2)
     return grid, money, (zeros, ~known)
 
 

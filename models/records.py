@@ -17,7 +17,7 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 
-class _Rows:
+class Rows:
     """Columns of equal length."""
 
     __slots__ = ()
@@ -45,7 +45,7 @@ class _Rows:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Events(_Rows):
+class Events(Rows):
     """One row per entity reaching a stage.
 
     ts
@@ -67,7 +67,7 @@ class Events(_Rows):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Counts(_Rows):
+class Counts(Rows):
     """One row per segment, stage and period.
 
     ds

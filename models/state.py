@@ -11,7 +11,7 @@ import json
 import math
 import struct
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import fields, replace
 from datetime import date
 from typing import Any
 
@@ -72,7 +72,7 @@ def _parts(forecast: Forecast) -> tuple[dict[str, Any], dict[str, AnyArray]]:
         "reliable_until": forecast.reliable_until,
         "frequency": forecast.frequency,
         "ceiling": forecast.ceiling if math.isfinite(forecast.ceiling) else None,
-        "coverage": {str(level): asdict(coverage) for level, coverage in forecast.coverage.items()},
+        "coverage": {str(level): facts_from_record(coverage) for level, coverage in forecast.coverage.items()},
         "repairs": list(forecast.repairs),
         "fallback_reason": forecast.fallback_reason,
     }
@@ -111,12 +111,21 @@ def _forecast(facts: Mapping[str, Any], arrays: Mapping[str, AnyArray]) -> Forec
     )
 
 
-def pack(facts: Mapping[str, Any], arrays: Mapping[str, AnyArray]) -> bytes:
-    """Facts (JSON) and arrays as one payload."""
-    stored = {name: stored_array(name, values) for name, values in arrays.items()}
+def facts_from_record(record: Any) -> dict[str, Any]:
+    """Fields of a flat dataclass by name: `dataclasses.asdict` copies deeply, which is most of a large publication."""
+    return {field.name: getattr(record, field.name) for field in fields(record)}
+
+
+def pack(facts: Mapping[str, Any], arrays: Mapping[str, AnyArray], *, as_is: bool = False) -> bytes:
+    """Facts (JSON) and arrays as one payload; `as_is`: numbers stay as wide as they are."""
+    if as_is:
+        stored = {name: values.astype(values.dtype.newbyteorder("<"), copy=False) for name, values in arrays.items()}
+    else:
+        stored = {name: stored_array(name, values) for name, values in arrays.items()}
     listed = [[name, values.dtype.str, list(values.shape)] for name, values in stored.items()]
     # NaN in facts (an unmeasured coverage) is written as Python's json does, and read back by it.
     header = json.dumps({"facts": facts, "arrays": listed}, ensure_ascii=False).encode()
+    header += b" " * (-(START + len(header)) % 8)  # so that the arrays can be used where they lie
     body = b"".join([HEADER.pack(len(header)), header, *(values.tobytes() for values in stored.values())])
     return MARK + hashlib.sha256(body).digest() + body
 

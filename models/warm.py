@@ -14,13 +14,14 @@ DAYS = 70
 ENTITIES = 400
 
 
-def small_history() -> History:
+def small_history(periods: int) -> History:
     """Three stages: counts lead to entities, entities with and without a due day, and with a value, to the last one."""
     generator = np.random.default_rng(0)
     entered = generator.integers(0, DAYS - 10, ENTITIES)
     days = np.stack([entered, entered, entered + generator.integers(0, 10, ENTITIES)], axis=1).astype(np.int32)
     due = np.where(generator.random(ENTITIES) < 0.5, days[:, 2] + 1, np.iinfo(np.int32).min).astype(np.int32)
-    counts = np.stack([np.bincount(days[:, stage], minlength=DAYS) for stage in range(3)]).astype(float)
+    days = np.where(days < periods, days, np.iinfo(np.int32).min).astype(np.int32)
+    counts = np.stack([np.bincount(day[day >= 0], minlength=periods) for day in days.T]).astype(float)
     worth = np.ones((ENTITIES, 3))
     entities = Entities(days, np.zeros(ENTITIES, dtype=np.int32), due, worth[:, 2], amounts=worth)
     stages = ("visit", "lead", "won")
@@ -38,4 +39,5 @@ def small_history() -> History:
 
 
 if __name__ == "__main__":
-    fit(small_history(), calendar=Calendar(country="NL"), horizon=28)
+    first = fit(small_history(DAYS - 1), calendar=Calendar(country="NL"), horizon=28)
+    fit(small_history(DAYS), calendar=Calendar(country="NL"), horizon=28, before=first.memory, responses=True)

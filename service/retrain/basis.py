@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.engine import Connection
 
-from models.records import Counts, Events
+from models.state import facts_from_record
 from service.retrain.quarantine import quarantine_documents, quarantined_in, reason_to_retry
+from service.retrain.reading import Reading, read_rows
 from service.store.funnels import FunnelRecord, get_funnel
-from service.store.observations import read_counts, read_events
 from service.store.uploads import changed_since, fresh_until, watermark
 from service.store.versions import Draft, Version, get_version, read_memory
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Basis:
-    """What a retrain starts from, read in one snapshot; `events` is None when there is nothing new to read for.
+    """What a retrain starts from, read in one snapshot; `reading` is None when there is nothing new to read for.
 
     memory: what the last fit left, see `models.memory`.
     """
@@ -36,8 +36,7 @@ class Basis:
     changed: int
     fresh_until: int | None
     calendar: Calendar
-    events: Events | None
-    counts: Counts | None
+    reading: Reading | None
     memory: tuple[bytes, ...] = ()
 
 
@@ -51,8 +50,6 @@ def read_basis(connection: Connection, name: str) -> Basis:
     calendar = make_calendar(record.funnel)
     same = active is not None and (active.funnel, active.calendar) == (record.funnel, calendar.version)
     unread = same and active is not None and active.watermark == last and not quarantined_in(active)
-    events = None if unread else read_events(connection, record.id)
-    counts = None if unread else read_counts(connection, record.id)
     return Basis(
         record=record,
         active=active,
@@ -60,8 +57,7 @@ def read_basis(connection: Connection, name: str) -> Basis:
         changed=changed_since(connection, record.id, 0 if active is None else active.watermark),
         fresh_until=fresh_until(connection, record.id),
         calendar=calendar,
-        events=events,
-        counts=counts,
+        reading=None if unread else read_rows(connection, record.id, upload=last),
         memory=() if unread else read_memory(connection, record.id),
     )
 
@@ -75,9 +71,8 @@ def clean_history(basis: Basis) -> tuple[History, tuple[Repair, ...]]:
     from models.freshness import last_complete_day  # noqa: PLC0415
     from models.history import make_history  # noqa: PLC0415
 
-    funnel = basis.record.funnel
-    events = basis.events if basis.events is not None and len(basis.events) else None
-    counts = basis.counts if basis.counts is not None and len(basis.counts) else None
+    funnel, reading = basis.record.funnel, basis.reading
+    events, counts = (None, None) if reading is None else (reading.events, reading.counts)
     cutoff = last_complete_day(events, counts, funnel, fresh_until=basis.fresh_until)
     history = make_history(funnel, events=events, counts=counts, cutoff=cutoff)
     return clean(history, calendar=basis.calendar)
@@ -104,7 +99,7 @@ def make_draft(basis: Basis, history: History, fitted: Fitted, repairs: Sequence
     from models.flow import flow_from_history, latest_counts  # noqa: PLC0415 - loads the numeric libraries
 
     quality: dict[str, Any] = {
-        "repairs": [asdict(repair) for repair in repairs],
+        "repairs": [facts_from_record(repair) for repair in repairs],
         "fallbacks": [
             {"segment": forecast.segment, "stage": forecast.stage, "reason": forecast.fallback_reason}
             for forecast in fitted.forecasts
@@ -115,8 +110,8 @@ def make_draft(basis: Basis, history: History, fitted: Fitted, repairs: Sequence
         "quarantined": quarantine_documents(fitted),
         "first_day": history.start,
         "cutoff": history.cutoff,
-        "events": 0 if basis.events is None else len(basis.events),
-        "counts": 0 if basis.counts is None else len(basis.counts),
+        "read_anew": None if basis.reading is None else basis.reading.anew,
+        **({} if basis.reading is None else basis.reading.sizes),
     }
     return Draft(
         funnel=basis.record.funnel,
@@ -126,7 +121,7 @@ def make_draft(basis: Basis, history: History, fitted: Fitted, repairs: Sequence
         model=", ".join(sorted({forecast.model for forecast in fitted.forecasts})),
         calendar=basis.calendar.version,
         reason=reason,
-        scorecard=[asdict(score) for score in fitted.scorecard],
+        scorecard=[facts_from_record(score) for score in fitted.scorecard],
         quality=quality,
         views={"observed": latest_counts(history), "flow": flow_from_history(history)},
     )

@@ -24,6 +24,7 @@ from service.retrain.basis import (
 )
 from service.retrain.live import live_after, with_live
 from service.retrain.quarantine import check_quarantine, is_suspect, quarantined_in, reason_to_retry
+from service.retrain.reading import keep
 from service.retrain.start import Aside, RunEndedError, Started, start
 from service.store.database import Database
 from service.store.errors import StoreError
@@ -144,7 +145,7 @@ class Job:
             basis = read_basis(connection, name)
             suspect = is_suspect(connection, basis.record.id, basis.active)
             issued = read_live(connection, basis.record.id)
-        if basis.events is None and basis.counts is None and basis.active is not None:
+        if basis.reading is None and basis.active is not None:
             return self._nothing_new(f"nothing new since version {basis.active.number}")
         with self._phase("clean"):
             history, repairs = clean_history(basis)
@@ -195,6 +196,7 @@ class Job:
             "series": len(fitted.forecasts),
             "fallbacks": sum(forecast.fallback_reason is not None for forecast in fitted.forecasts),
             "changed_rows": basis.changed,
+            "read_rows": 0 if basis.reading is None else basis.reading.rows,
             "appended": fitted.appended,
             "refitted": fitted.refitted,
             "quarantined": len(fitted.quarantined) * len(basis.record.funnel.stages),
@@ -216,6 +218,8 @@ class Job:
         return f"version {chosen.number} was activated meanwhile; the next retrain continues from it"
 
     def _publish_version(self, connection: Connection, basis: Basis, draft: Draft, fitted: Fitted) -> Version:
+        if basis.reading is not None:
+            keep(connection, basis.record.id, basis.reading)
         return publish_version(
             connection,
             basis.record.id,

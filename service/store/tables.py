@@ -14,6 +14,7 @@ from sqlalchemy import (
     Date,
     Double,
     ForeignKey,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -22,7 +23,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA_HEAD = "0005"
+SCHEMA_HEAD = "0006"
 """Migration that makes these tables; a test holds it equal to the newest one."""
 
 NAMING = {
@@ -85,6 +86,7 @@ events = Table(
     Column("segment", NAME, nullable=False, comment="empty: the source has no segments"),
     Column("retracted", Boolean, nullable=False),
     Column("upload", Integer, nullable=False, comment="number of the upload that wrote this state of the row"),
+    Index(None, "funnel_id", "upload"),
     sqlite_with_rowid=False,
 )
 
@@ -115,6 +117,7 @@ counts = Table(
     Column("value", Double),
     Column("retracted", Boolean, nullable=False),
     Column("upload", Integer, nullable=False),
+    Index(None, "funnel_id", "upload"),
     sqlite_with_rowid=False,
 )
 
@@ -177,6 +180,17 @@ states = Table(
     metadata,
     Column("version_id", ForeignKey("versions.id"), primary_key=True),
     key("name", NAME),
+    Column("payload", LargeBinary, nullable=False),
+)
+
+parts = Table(
+    "parts",
+    metadata,
+    Column("funnel_id", ForeignKey("funnels.id"), primary_key=True, autoincrement=False),
+    key("kind", Text()),
+    key("number", Integer),
+    Column("format", Integer, nullable=False),
+    Column("upload", Integer, nullable=False, comment="number of the last upload it has read"),
     Column("payload", LargeBinary, nullable=False),
 )
 

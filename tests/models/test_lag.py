@@ -41,6 +41,17 @@ def test_only_the_lags_within_the_past_are_told_without_inflow():
     assert past[0] > past[-1]
 
 
+def test_responses_are_what_a_forecast_of_one_entrant_more_adds():
+    before = waves(60)
+    before[[40, 56, 58]] = np.nan
+    state, _ = run(before, 0.2 * before)
+    types = np.arange(60, 88, dtype=np.int64) % 8
+    found = lag.responses(state, types)
+    assert_array_equal(found[0], lag.forecast(state, types, np.zeros(HORIZON)))
+    for step, one in enumerate(np.eye(HORIZON), start=1):
+        assert_allclose(found[step], lag.forecast(state, types, one) - found[0], rtol=1e-6, atol=1e-9)
+
+
 def test_the_level_follows_when_the_share_that_moves_on_halves():
     before = np.random.default_rng(0).uniform(90, 110, 300)
     after = 0.3 * before
