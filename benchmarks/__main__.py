@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import cases, cold_start, conversion, ingest, kill, live, oracle, race, shock, smoothing
+from benchmarks import cases, cold_start, conversion, ingest, kill, live, oracle, race, retrain, shock, smoothing
 from benchmarks.report import Result, as_json
 
 BENCHMARKS: dict[str, Callable[[], Result]] = {
@@ -18,6 +18,7 @@ BENCHMARKS: dict[str, Callable[[], Result]] = {
     "ingest": ingest.run,
     "kill": kill.run,
     "race": race.run,
+    "retrain": retrain.run,
     "oracle": oracle.run,
     "shock": shock.run,
     "live": live.run,

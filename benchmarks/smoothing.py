@@ -118,9 +118,8 @@ def row(name: str, timed: list[Timed], *, actual: Array, sample: int) -> dict[st
     }
 
 
-def make_series(series: int, *, generator: np.random.Generator) -> Array:
-    """Daily counts with a weekly pattern, a wandering level and more than Poisson noise, (series, DAYS + HORIZON)."""
-    days = DAYS + HORIZON
+def make_series(series: int, *, generator: np.random.Generator, days: int = DAYS + HORIZON) -> Array:
+    """Daily counts with a weekly pattern, a wandering level and more than Poisson noise, (series, days)."""
     level = np.exp(generator.normal(3.5, 1.0, (series, 1)))
     wander = np.cumsum(generator.normal(0.0, 0.02, (series, days)), axis=1)
     week = np.exp(generator.normal(0.0, 0.3, (series, 7)))[:, np.arange(days) % 7]

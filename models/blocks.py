@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -88,7 +88,7 @@ class Plan:
 
 
 def make_plan(
-    history: History, *, calendar: Calendar, horizon: int, wishes: Wishes, before: Sequence[bytes] = ()
+    history: History, *, calendar: Calendar, horizon: int, wishes: Wishes, before: Iterable[bytes] = ()
 ) -> Plan:
     """The total and the segments in blocks of about BLOCK series, as they were remembered, and new ones."""
     types, doubt, note = day_types(history, calendar=calendar, horizon=horizon)
@@ -126,7 +126,7 @@ def make_plan(
     return Plan(blocks, note, anew)
 
 
-def _usable(before: Sequence[bytes], frame: Frame, types: Days, *, periods: int) -> tuple[list[Memory], str | None]:
+def _usable(before: Iterable[bytes], frame: Frame, types: Days, *, periods: int) -> tuple[list[Memory], str | None]:
     """The memories that can be continued: all of them or none, and then why."""
     memories = []
     for payload in before:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -36,7 +36,7 @@ MODELS: dict[Measure, tuple[str, str]] = {
 """What answers for a stage alone, and beside the cascade from the stage before."""
 FALLBACK = "weekday_mean"
 FEW = 0.25
-"""Under this share of series to be fitted from the start, threads are quicker than moving states to processes."""
+"""Under this share of funnels to be fitted from the start, threads are quicker than moving states to processes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,7 +67,7 @@ def fit(
     calendar: Calendar,
     horizon: int,
     scored: bool = True,
-    before: Sequence[bytes] = (),
+    before: Iterable[bytes] = (),
     mapper: Mapper | None = None,
     responses: bool = False,
     apart: bool = False,
@@ -94,7 +94,7 @@ def fit(
     """
     wishes = Wishes(scored, responses)
     plan = make_plan(history, calendar=calendar, horizon=horizon, wishes=wishes, before=before)
-    light = not apart and all(block.memory is not None and block.changed.mean() < FEW for block in plan.blocks)
+    light = not apart and np.concatenate([block.changed for block in plan.blocks]).mean() < FEW
     chosen = in_threads if light or mapper is None else mapper
     isolated = isolate(fit_block, plan.blocks, mapper=chosen, divide=divide)
     names, stages = (TOTAL, *history.segments), len(history.stages)

@@ -14,7 +14,7 @@ from service.retrain.quarantine import quarantine_documents, quarantined_in, rea
 from service.retrain.reading import Reading, read_rows
 from service.store.funnels import FunnelRecord, get_funnel
 from service.store.uploads import changed_since, fresh_until, watermark
-from service.store.versions import Draft, Version, get_version, read_memory
+from service.store.versions import Draft, Version, get_version
 
 if TYPE_CHECKING:
     from models.calendar import Calendar
@@ -25,10 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Basis:
-    """What a retrain starts from, read in one snapshot; `reading` is None when there is nothing new to read for.
-
-    memory: what the last fit left, see `models.memory`.
-    """
+    """What a retrain starts from, read in one snapshot; `reading` is None when there is nothing new to read for."""
 
     record: FunnelRecord
     active: Version | None
@@ -37,7 +34,6 @@ class Basis:
     fresh_until: int | None
     calendar: Calendar
     reading: Reading | None
-    memory: tuple[bytes, ...] = ()
 
 
 def read_basis(connection: Connection, name: str) -> Basis:
@@ -58,7 +54,6 @@ def read_basis(connection: Connection, name: str) -> Basis:
         fresh_until=fresh_until(connection, record.id),
         calendar=calendar,
         reading=None if unread else read_rows(connection, record.id, upload=last),
-        memory=() if unread else read_memory(connection, record.id),
     )
 
 

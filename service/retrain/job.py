@@ -31,7 +31,15 @@ from service.store.errors import StoreError
 from service.store.funnels import get_funnel, lock_funnel
 from service.store.lease import check_lease, renew_lease
 from service.store.runs import Phase, finish_run, report_run
-from service.store.versions import Draft, Version, get_version, publish_version, read_live
+from service.store.versions import (
+    Draft,
+    Version,
+    get_version,
+    memory_keys,
+    publish_version,
+    read_live,
+    read_state,
+)
 from service.workers import INLINE, Pool, make_mapper
 
 if TYPE_CHECKING:
@@ -181,7 +189,7 @@ class Job:
                 history,
                 calendar=basis.calendar,
                 horizon=basis.record.funnel.horizon_limit,
-                before=basis.memory,
+                before=self._memory(basis),
                 mapper=mapper,
                 responses=True,
                 apart=apart,
@@ -189,6 +197,15 @@ class Job:
         for segment, reason in fitted.quarantined.items():
             logger.warning("quarantined: %s", reason, extra={"funnel": basis.record.name, "segment": segment})
         return fitted
+
+    def _memory(self, basis: Basis) -> Iterator[bytes]:
+        """What the last fit left, a block at a time: all of it at once would be most of what a retrain holds."""
+        with self._database.read() as connection:
+            keys = memory_keys(connection, basis.record.id)
+        for key in keys:
+            with self._database.read() as connection:
+                payload = read_state(connection, *key)
+            yield payload
 
     def _publish(self, basis: Basis, draft: Draft, fitted: Fitted) -> RunResult:
         """Version, forecasts, states, what is served and the end of the run: all in one transaction, or none."""

@@ -213,10 +213,20 @@ def read_forecasts(connection: Connection, version_id: int) -> dict[tuple[str, s
 
 def read_memory(connection: Connection, funnel_id: int) -> tuple[bytes, ...]:
     """What the last version published left for the next retrain, block by block; nothing before the first."""
-    query = sa.select(states.c.payload).join(versions, versions.c.id == states.c.version_id)
+    return tuple(read_state(connection, *key) for key in memory_keys(connection, funnel_id))
+
+
+def memory_keys(connection: Connection, funnel_id: int) -> list[tuple[int, str]]:
+    """Where each block of `read_memory` is found: of all memory there is only one block need be held at a time."""
+    query = sa.select(states.c.version_id, states.c.name).join(versions, versions.c.id == states.c.version_id)
     query = query.where(versions.c.funnel_id == funnel_id, states.c.name.startswith(MEMORY))
-    query = query.order_by(states.c.version_id, states.c.name)
-    return tuple(payload for (payload,) in connection.execute(query))
+    return [(version_id, name) for version_id, name in connection.execute(query.order_by(*states.primary_key))]
+
+
+def read_state(connection: Connection, version_id: int, name: str) -> bytes:
+    """The payload of a state."""
+    query = sa.select(states.c.payload).where(states.c.version_id == version_id, states.c.name == name)
+    return bytes(connection.execute(query).scalar_one())
 
 
 def read_live(connection: Connection, funnel_id: int) -> bytes | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import date, timedelta
 
 import numpy as np
@@ -107,8 +108,8 @@ def assert_same(one: History | str, other: History | str) -> None:
     )  # fmt: skip
     for name in ("counts", "value"):
         assert_array_equal(getattr(one, name), getattr(other, name))
-    for name in ("days", "segment", "due", "value") if one.entities is not None else ():
-        assert_array_equal(getattr(one.entities, name), getattr(other.entities, name))
+    for field in fields(one.entities) if one.entities is not None else ():
+        assert_array_equal(getattr(one.entities, field.name), getattr(other.entities, field.name))
 
 
 @settings(max_examples=150, deadline=None)
