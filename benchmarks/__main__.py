@@ -7,7 +7,20 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import cases, cold_start, conversion, ingest, kill, live, oracle, race, retrain, shock, smoothing
+from benchmarks import (
+    cases,
+    cold_start,
+    conversion,
+    dashboard,
+    ingest,
+    kill,
+    live,
+    oracle,
+    race,
+    retrain,
+    shock,
+    smoothing,
+)
 from benchmarks.report import Result, as_json
 
 BENCHMARKS: dict[str, Callable[[], Result]] = {
@@ -15,6 +28,7 @@ BENCHMARKS: dict[str, Callable[[], Result]] = {
     "conversion": conversion.run,
     "cases": cases.run,
     "cold_start": cold_start.run,
+    "dashboard": dashboard.run,
     "ingest": ingest.run,
     "kill": kill.run,
     "race": race.run,

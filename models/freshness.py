@@ -10,10 +10,13 @@ import numpy.typing as npt
 from models.calendar import EPOCH, day_from_number, days_from_instants
 from models.coded import CodedEvents, codes_from_names
 from models.errors import HistoryError
+from models.forecast import STEP_DAYS
 from models.funnel import Funnel
 from models.records import Events
 from models.tallies import CountRows, days_of_counts
 
+YOUNG = 2
+"""Periods after the cutoff that may be partial."""
 SILENT_DAYS = 28
 """A feed of events that ended so long before the counts did no longer holds the cutoff back."""
 
@@ -42,6 +45,17 @@ def last_complete_day(
     if by_events is None or (by_counts is not None and by_events < by_counts - SILENT_DAYS):
         return day_from_number(by_counts or 0)
     return day_from_number(by_events)
+
+
+def partial_until(cutoff: date, funnel: Funnel, *, fresh_until: int | None) -> date | None:
+    """The day that was not over when the source was told, after the cutoff; None when none had begun, or nobody knows.
+
+    Far from the cutoff it is not that the day is young: the feed has been silent.
+    """
+    if fresh_until is None:
+        return None
+    day = day_from_number(int(days_from_instants(np.asarray([fresh_until]), timezone=funnel.timezone)[0]))
+    return day if 0 < (day - cutoff).days <= YOUNG * STEP_DAYS[funnel.frequency] else None
 
 
 def _last_of_events(events: Events | CodedEvents, funnel: Funnel, *, fresh: int | None) -> int | None:

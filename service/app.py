@@ -6,6 +6,7 @@ It imports nothing that fits models: forecasts are served from what retrain jobs
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 from typing import Any
@@ -15,9 +16,22 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from service import __version__
+from service.dashboard.rendering import load_templates
 from service.jobs import Jobs
 from service.observability import Metrics, ObservingMiddleware
-from service.routes import dashboard, days, docs, forecasts, funnels, operations, runs, scenarios, uploads
+from service.routes import (
+    dashboard,
+    days,
+    docs,
+    forecasts,
+    funnels,
+    levers,
+    operations,
+    runs,
+    scenarios,
+    upload_pages,
+    uploads,
+)
 from service.routes.context import Resources
 from service.routes.handlers import add_problem_handlers
 from service.scheduler import Scheduler
@@ -46,8 +60,11 @@ def make_app(settings: Settings | None = None) -> FastAPI:
                 metrics.watch(serving, database)
                 app.state.resources = Resources(settings, database, serving, jobs, metrics)
                 await run_sync(serving.start)
+                # While nobody waits for it: the first page would otherwise be late by what its templates take to load.
+                threading.Thread(target=load_templates, name="templates", daemon=True).start()
                 yield
                 await run_sync(serving.stop)
+                app.state.resources.waiting.close()
 
     app = FastAPI(
         title="nearcast",
@@ -61,7 +78,8 @@ def make_app(settings: Settings | None = None) -> FastAPI:
     app.openapi = lambda: openapi_of(app)  # type: ignore[method-assign]
     app.add_middleware(ObservingMiddleware, metrics=metrics)
     add_problem_handlers(app)
-    for module in (funnels, days, uploads, forecasts, scenarios, runs, operations, docs, dashboard):
+    pages = (dashboard, levers, upload_pages)
+    for module in (funnels, days, uploads, forecasts, scenarios, runs, operations, docs, *pages):
         app.include_router(module.router)
     return app
 

@@ -71,6 +71,7 @@ STATUSES: tuple[tuple[type[NearcastError], int], ...] = (
     (store.StoreError, 500),
 )
 STATUSES_BY_SLUG: dict[str, int] = {
+    "not-found": 404,
     "series-not-found": 404,
     "invalid-lever": 422,
     "no-value": 422,

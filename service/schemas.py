@@ -400,6 +400,7 @@ class IngestDocument(Schema):
     duplicates: int
     retracted: int
     repairs: dict[str, int]
+    ages: dict[str, int] = Field(description="New and revised rows by age in days; empty for the first upload.")
     unknown_stages: dict[str, int]
     inferred: dict[str, Any] | None = Field(description="The declaration proposed for an undeclared funnel.")
     notes: list[str]

@@ -181,14 +181,14 @@ def server(desk: Path, environment: dict[str, str]) -> Iterator[str]:
     with (desk / "serve.log").open("wb") as log:
         child = subprocess.Popen([SCRIPTS / "nearcast", "serve"], cwd=desk, env=store, stderr=log)
     try:
-        wait_for(lambda: urllib.request.urlopen(f"{address}/readyz", timeout=5).status == 200)
+        wait_for(lambda: urllib.request.urlopen(f"{address}/readyz", timeout=60).status == 200)
         yield address
     finally:
         child.terminate()
         child.wait(timeout=30)
 
 
-def wait_for(true: Callable[[], bool], *, seconds: float = 60.0) -> None:
+def wait_for(true: Callable[[], bool], *, seconds: float = 300.0) -> None:
     """Until `true()`, however often it fails to connect before."""
     end = time.monotonic() + seconds
     while True:
@@ -212,9 +212,9 @@ def test_the_http_examples_of_the_readme_run_in_their_order(desk, environment, s
         if "/forecast" in line:
             wait_for(lambda: run_of(server)["status"] not in ("queued", "running"))
             assert run_of(server)["status"] == "succeeded", run_of(server)
-            wait_for(lambda: urllib.request.urlopen(f"{server}/v1/funnels/web/forecast", timeout=5).status == 200)
+            wait_for(lambda: urllib.request.urlopen(f"{server}/v1/funnels/web/forecast", timeout=60).status == 200)
         assert run(command, desk=desk, environment=environment).strip()
-    with urllib.request.urlopen(f"{server}/v1/funnels/web/forecast?stage=won&horizon=14", timeout=5) as answer:
+    with urllib.request.urlopen(f"{server}/v1/funnels/web/forecast?stage=won&horizon=14", timeout=60) as answer:
         (total, *_) = json.load(answer)["forecasts"]
     assert total["segment"] == "total"
     assert len(total["steps"]) == 14
@@ -231,6 +231,6 @@ def test_the_python_of_the_readme_runs(desk, environment, server):
 
 
 def run_of(server: str) -> dict[str, Any]:
-    with urllib.request.urlopen(f"{server}/v1/runs", timeout=5) as answer:
+    with urllib.request.urlopen(f"{server}/v1/runs", timeout=60) as answer:
         newest: dict[str, Any] = json.load(answer)["runs"][0]
         return newest

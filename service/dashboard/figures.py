@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.forecast import STEP_DAYS, Forecast
-from models.funnel import TOTAL
+from models.funnel import TOTAL, DeclaredDay, Frequency
 from service.dashboard.plot import Plot
 
 Array = npt.NDArray[np.float64]
@@ -37,7 +37,13 @@ def largest(*series: Array) -> float:
 
 
 def fan(
-    forecast: Forecast, observed: Array, *, last: int, repairs: Iterable[Mapping[str, Any]] = (), compact: bool = False
+    forecast: Forecast,
+    observed: Array,
+    *,
+    last: int,
+    repairs: Iterable[Mapping[str, Any]] = (),
+    declared: Iterable[DeclaredDay] = (),
+    partial_until: date | None = None,
 ) -> str:
     """Observed periods, then steps 1..last: the median and its 80 % and 95 % intervals, and how far to rely on them."""
     past = observed[-SHOWN:]
@@ -46,6 +52,8 @@ def fan(
     low, high = forecast.interval(95)
     text = f"Observed until {forecast.cutoff}, forecast for {last} {forecast.frequency}s; figures in the table below."
     plot = Plot(f"History and forecast of {forecast.stage}", text, now + last, largest(past, high[:last]))
+    mark_declared(plot, days, forecast, declared)
+    mark_partial(plot, days, forecast, partial_until)
     mark_repairs(plot, days[:now], forecast, repairs)
     plot.band(low[:last], high[:last], kind="wide", start=now)
     inner_low, inner_high = forecast.interval(80)
@@ -54,19 +62,64 @@ def fan(
     plot.line(forecast.quantiles[:last, forecast.quantiles.shape[1] // 2], kind="median", start=now)
     plot.upright(now - 0.5, kind="cutoff")
     until = min(forecast.reliable_until, last)
-    if not compact and until > 0:
+    if until > 0:
         plot.upright(now - 0.5 + until, kind="until", text=f"reliable until step {until}")
     plot.labels(spread(days))
     return plot.svg()
 
 
+def spark(forecast: Forecast, observed: Array, *, last: int) -> str:
+    """The same as small as a word: as many periods observed as are forecast, and the 80 % interval."""
+    past = observed[-last:] if last else observed[:0]
+    low, high = (side[:last] for side in forecast.interval(80))
+    text = f"The last {len(past)} and the next {last} {forecast.frequency}s"
+    plot = Plot(forecast.stage, text, len(past) + last, largest(past, high), height=56, bare=True)
+    plot.band(low, high, kind="narrow", start=len(past))
+    plot.line(past, kind="observed")
+    plot.line(forecast.quantiles[:last, forecast.quantiles.shape[1] // 2], kind="median", start=len(past))
+    return plot.svg()
+
+
 def mark_repairs(plot: Plot, days: Sequence[date], forecast: Forecast, repairs: Iterable[Mapping[str, Any]]) -> None:
-    """Shade the days that were repaired, if not all of them."""
+    """Shade the periods that were repaired, if not all of them."""
     for repair in repairs:
         first, last = (date.fromisoformat(str(repair[side])) for side in ("start", "end"))
-        inside = [place for place, day in enumerate(days) if first <= day <= last]
+        inside = touched(days, first, last, frequency=forecast.frequency)
         if concerns(repair, forecast) and inside and len(inside) < len(days) / 2:
             plot.stretch(inside[0], inside[-1], kind="repaired", text=str(repair["text"]))
+
+
+def mark_declared(plot: Plot, days: Sequence[date], forecast: Forecast, declared: Iterable[DeclaredDay]) -> None:
+    """Shade the periods of campaigns, launches and closures, each with its name."""
+    for each in declared_for(forecast, declared):
+        if inside := touched(days, each.start, each.end, frequency=forecast.frequency):
+            plot.stretch(inside[0], inside[-1], kind="declared", text=f"{each.name}, {each.start} to {each.end}")
+            plot.note(inside[0] - 0.5, each.name, y=22)
+
+
+def mark_partial(plot: Plot, days: Sequence[date], forecast: Forecast, until: date | None) -> None:
+    """Shade what had begun when the data were told, and was not over: it is forecast, not read."""
+    if until is not None:
+        inside = touched(days, forecast.cutoff + timedelta(days=1), until, frequency=forecast.frequency)
+        if inside:
+            text = f"partial until it is over: what came in up to {until} is not read as a drop"
+            plot.stretch(inside[0], inside[-1], kind="partial", text=text)
+
+
+def declared_for(forecast: Forecast, declared: Iterable[DeclaredDay]) -> list[DeclaredDay]:
+    """Those that concern a series."""
+    return [
+        each
+        for each in declared
+        if forecast.stage in (each.stages or (forecast.stage,))
+        and (forecast.segment == TOTAL or forecast.segment in (each.segments or (forecast.segment,)))
+    ]
+
+
+def touched(days: Sequence[date], first: date, last: date, *, frequency: Frequency) -> list[int]:
+    """Places of the periods, told by their last days, that hold any day from first to last."""
+    unit = timedelta(days=STEP_DAYS[frequency])
+    return [place for place, day in enumerate(days) if first <= day and last > day - unit]
 
 
 def concerns(repair: Mapping[str, Any], forecast: Forecast) -> bool:

@@ -10,12 +10,15 @@ import numpy as np
 
 from models.forecast import STEP_DAYS, Forecast
 from models.funnel import TOTAL
+from service.dashboard.figures import spark
 from service.dashboard.plot import funnel_shape
 from service.document import refused_from
 from service.serving import Served
 
 SPANS = {"day": (7, 28), "week": (1, 4)}
 """Steps that are summed, by frequency."""
+MOST_SPARKS = 20
+"""Stages with a small chart: a funnel of more is a table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +64,20 @@ def overview(served: Served) -> dict[str, Any]:
             {
                 "stage": stage,
                 "shape": funnel_shape(sizes[place] / top, after / top),
+                "spark": spark_of(served, stage, spans[1]) if len(stages) <= MOST_SPARKS else "",
                 "sums": sums[stage],
                 "forecast": served.forecasts[TOTAL, stage],
                 **flow,
             }
         )
     return {"rows": rows, "spans": spans, "segments": segment_rows(served, stages, spans[1]), "stages": stages}
+
+
+def spark_of(served: Served, stage: str, steps: int) -> str:
+    """The total of a stage in a small chart, as far as the funnel's gate lets it be seen."""
+    forecast = served.forecasts[TOTAL, stage]
+    _, last = refused_from(forecast, horizon=steps, funnel=served.funnel)
+    return spark(forecast, served.observed.get((TOTAL, stage), np.zeros(0)), last=last) if last else ""
 
 
 def flow_at(served: Served, stage: str) -> dict[str, float | None]:

@@ -34,6 +34,8 @@ class Plot:
         Pixels of the marks.
     form
         How the axis is written; `percent` of shares.
+    bare
+        Without axis and words, as small as a line of text.
     """
 
     title: str
@@ -42,12 +44,13 @@ class Plot:
     top: float
     height: int = 220
     form: Literal["number", "percent"] = "number"
+    bare: bool = False
     marks: list[str] = field(default_factory=list)
     words: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.top, ticks = axis(self.top)
-        for tick in ticks:
+        for tick in () if self.bare else ticks:
             y = self.y(tick)
             self.marks.append(f'<line class="grid" x1="0" x2="{WIDTH}" y1="{y}" y2="{y}"/>')
             self.words.append(f'<text class="tick end" x="-6" y="{y + 4}">{self.written(tick)}</text>')
@@ -108,8 +111,13 @@ class Plot:
         x = self.x(place)
         self.marks.append(f'<line class="{kind}" x1="{x}" x2="{x}" y1="0" y2="{self.height}"/>')
         if text:
-            side, gap = ("end", -5) if x > WIDTH / 2 else ("begin", 5)
-            self.words.append(f'<text class="note {side}" x="{x / 10}%" dx="{gap}" y="10">{escape(text)}</text>')
+            self.note(place, text)
+
+    def note(self, place: float, text: str, *, y: int = 10) -> None:
+        """A word near the top, beside a place."""
+        x = self.x(place)
+        side, gap = ("end", -5) if x > WIDTH / 2 else ("begin", 5)
+        self.words.append(f'<text class="note {side}" x="{x / 10:.2f}%" dx="{gap}" y="{y}">{escape(text)}</text>')
 
     def labels(self, names: Iterable[tuple[float, str]]) -> None:
         """Words under the axis, by place."""
@@ -120,6 +128,10 @@ class Plot:
 
     def svg(self) -> str:
         """The chart."""
+        if self.bare:
+            box = f'viewBox="0 0 {WIDTH} {self.height}" preserveAspectRatio="none" height="{self.height}"'
+            label = escape(f"{self.title}. {self.text}")
+            return f'<svg class="plot spark" role="img" aria-label="{label}" {box}>{"".join(self.marks)}</svg>'
         whole = TOP + self.height + FOOT
         inner = f'class="plot" y="{TOP}" width="100%" height="{self.height}"'
         return (

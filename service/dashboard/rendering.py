@@ -13,14 +13,21 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 UNKNOWN = "\N{EN DASH}"
+MINUS = "\N{MINUS SIGN}"
 HERE = Path(__file__).parent
-STATIC = {"dashboard.css": "text/css", "dashboard.js": "text/javascript", "icon.svg": "image/svg+xml"}
+STATIC = {
+    "dashboard.css": "text/css",
+    "dashboard.js": "text/javascript",
+    "levers.js": "text/javascript",
+    "upload.js": "text/javascript",
+    "icon.svg": "image/svg+xml",
+}
 """Files that pages refer to, and what they are."""
 
 
 @lru_cache(maxsize=1)
 def templates() -> Environment:
-    """The templates, loaded with the first page."""
+    """Where the templates come from; each is loaded when it is first used."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415 - not needed to start
 
     environment = Environment(
@@ -30,9 +37,17 @@ def templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": number, "percent": percent, "signed": signed, "moment": moment, "day": long_day}
+    environment.filters |= {each.__name__: each for each in (number, exact, more, percent, signed, moment)}
+    environment.filters["day"] = long_day
     environment.globals["link"] = link
     return environment
+
+
+def load_templates() -> None:
+    """Load all templates now, so that the first page need not wait for them."""
+    environment = templates()
+    for name in environment.list_templates():
+        environment.get_template(name)
 
 
 def page(template: str, **values: Any) -> str:
@@ -65,7 +80,19 @@ def percent(value: float | None, digits: int = 0) -> str:
 
 def signed(value: float | None) -> str:
     """+12 %."""
-    return UNKNOWN if value is None or not math.isfinite(value) else f"{100 * value:+.0f} %"
+    if value is None or not math.isfinite(value):
+        return UNKNOWN
+    return f"{round(100 * value):+d} %".replace("-", MINUS) if round(100 * value) else "0 %"
+
+
+def exact(value: float | None) -> str:
+    """1,234.5: one digit, whatever the size, for columns of figures that are compared."""
+    return UNKNOWN if value is None or not math.isfinite(value) else f"{value:,.1f}".replace("-", MINUS)
+
+
+def more(value: float | None) -> str:
+    """+12.3."""
+    return UNKNOWN if value is None or not math.isfinite(value) else f"{value:+,.1f}".replace("-", MINUS)
 
 
 def moment(value: datetime | str | None) -> str:

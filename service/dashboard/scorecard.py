@@ -13,6 +13,8 @@ from service.document import number
 from service.serving import Served
 
 LEVELS = (80, 95)
+NARROW = 44
+"""Characters that fit under a chart on a narrow screen; the table below has whole names."""
 
 
 def scorecard_page(served: Served, *, segment: str) -> dict[str, Any]:
@@ -22,6 +24,8 @@ def scorecard_page(served: Served, *, segment: str) -> dict[str, Any]:
     by_stage = {stage: [score for score in rows if score["stage"] == stage] for stage in stages}
     return {
         "segment": segment,
+        "earlier": None,
+        "lookback": [],
         "segments": list(dict.fromkeys(score["segment"] for score in served.scorecard)) or [TOTAL],
         "scores": [(stage, skill_chart(stage, scores), scores) for stage, scores in by_stage.items()],
         "calibration": [(stage, [held(scores, level) for level in LEVELS]) for stage, scores in by_stage.items()],
@@ -52,6 +56,11 @@ def skill_chart(stage: str, scores: list[dict[str, Any]]) -> str:
     return plot.svg()
 
 
+def shortened(name: str, longest: int) -> str:
+    """A name of at most so many characters."""
+    return name if len(name) <= longest else f"{name[: longest - 1]}…"
+
+
 def calibration_chart(by_stage: dict[str, list[dict[str, Any]]]) -> str:
     """Two bars a stage: how often the 80 % and the 95 % interval held, against dashed lines at what they promise."""
     shares = np.array([[held(scores, level)[0] or math.nan for level in LEVELS] for scores in by_stage.values()])
@@ -61,5 +70,6 @@ def calibration_chart(by_stage: dict[str, list[dict[str, Any]]]) -> str:
     plot.bars(shares[:, 1], kind="bar-expected", shift=0.2)
     for level in LEVELS:
         plot.across(level / 100, kind="nominal")
-    plot.labels(enumerate(by_stage))
+    longest = max(3, NARROW // len(by_stage))
+    plot.labels((place, shortened(stage, longest)) for place, stage in enumerate(by_stage))
     return plot.svg()

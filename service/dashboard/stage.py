@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
 
-from models.forecast import STEP_DAYS
+from models.forecast import STEP_DAYS, Forecast
 from models.funnel import DEFAULT_HORIZON, LONGEST_HORIZON
 from service.dashboard import figures
 from service.document import Selection, forecast_document
@@ -31,12 +31,28 @@ def stage_page(served: Served, *, stage: str, segment: str, horizon: int | None,
         "horizons": horizons_of(served),
         "stages": list(dict.fromkeys(stage for _, stage in served.forecasts)),
         "segments": list(dict.fromkeys(segment for segment, _ in served.forecasts)),
-        "fan": figures.fan(forecast, observed, last=last, repairs=served.quality.get("repairs", ())) if last else "",
+        "fan": fan_of(served, forecast, observed, last=last) if last else "",
+        "partial": partial_of(served),
+        "declared": figures.declared_for(forecast, served.funnel.declared_days),
         "parts": figures.parts(forecast, last=last) if last else None,
         "weekdays": weekdays,
         "profile": figures.weekday_profile(weekdays) if weekdays else "",
         "observed": list(zip(ends, observed.tolist(), strict=True))[: -figures.SHOWN - 1 : -1],
     }
+
+
+def fan_of(served: Served, forecast: Forecast, observed: figures.Array, *, last: int) -> str:
+    """History and forecast, with what was repaired and declared."""
+    repairs = served.quality.get("repairs", ())
+    partial = partial_of(served)
+    declared = served.funnel.declared_days
+    return figures.fan(forecast, observed, last=last, repairs=repairs, declared=declared, partial_until=partial)
+
+
+def partial_of(served: Served) -> date | None:
+    """The day that was not over when the version's data were told; None when there was none."""
+    text = served.quality.get("partial_until")
+    return date.fromisoformat(text) if text else None
 
 
 def horizons_of(served: Served) -> list[int]:

@@ -25,6 +25,15 @@ REPAIRS: dict[str, str] = {
     "no_stage_reached": "rows of the wide table have no date at all",
 }
 """What each kind of repair means."""
+AGES: dict[str, tuple[int, str]] = {
+    "0": (1, "less than a day"),
+    "1": (2, "one day"),
+    "2-3": (4, "2 or 3 days"),
+    "4-7": (8, "4 to 7 days"),
+    "8-28": (29, "8 to 28 days"),
+    "29-": (10**6, "more than 28 days"),
+}
+"""Ages of rows when they arrive: the first whole number of days past each, and what it is called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +84,8 @@ class IngestReport:
         Stored rows that a wide table no longer holds.
     repairs
         How much was mended, by kind; `REPAIRS` says what the kinds mean.
+    ages
+        New and revised rows by age on arrival, see `AGES`; empty for the first upload, which is all history.
     unknown_stages
         Stages, with their rows, that the funnel does not declare: stored, but not forecast.
     inferred
@@ -95,6 +106,7 @@ class IngestReport:
     duplicates: int
     retracted: int
     repairs: dict[str, int]
+    ages: dict[str, int]
     unknown_stages: dict[str, int]
     inferred: dict[str, Any] | None
     notes: tuple[str, ...]

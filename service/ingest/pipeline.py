@@ -19,7 +19,7 @@ from models.journeys import count_mended
 from service.ingest.chunks import Chunk
 from service.ingest.declaring import changed, propose, reconsider
 from service.ingest.intake import Intake
-from service.ingest.options import REPAIRS, Format, IngestOptions, IngestReport
+from service.ingest.options import AGES, REPAIRS, Format, IngestOptions, IngestReport
 from service.ingest.source import format_from_name, opened, read_chunks
 from service.schedule import check_schedule
 from service.store.database import Database
@@ -32,11 +32,13 @@ from service.store.funnels import (
     set_naive_times,
     set_schedule,
 )
+from service.store.instants import micros_from_datetime
+from service.store.lateness import count_by_age
 from service.store.observations import MergeResult, merge_counts, merge_events
 from service.store.retraction import retract_absent
 from service.store.shapes import COUNTS, EVENTS
 from service.store.staging import Staging
-from service.store.uploads import Kind, begin_upload, finish_upload
+from service.store.uploads import Kind, Upload, begin_upload, finish_upload
 
 CLOCK_SKEW = timedelta(minutes=5)
 MOST_PROBLEMS = 20
@@ -74,6 +76,17 @@ def ingest(
         When the funnel cannot be declared as asked, or nothing can be inferred. The store is as it was.
     """
     options = options or IngestOptions()
+    read = reader_of(source, format=format, options=options)
+    return take_in(database, funnel_name, read, terms=Terms(kind, options, now or datetime.now(UTC)), progress=progress)
+
+
+def reader_of(
+    source: str | Path | BinaryIO,
+    *,
+    format: Format | None,  # noqa: A002 - as above
+    options: IngestOptions,
+) -> Callable[[Intake], Generator[Chunk]]:
+    """What reads a file for `take_in`."""
     chosen = format or format_from_name(source)
 
     def read(intake: Intake) -> Generator[Chunk]:
@@ -86,7 +99,7 @@ def ingest(
                 repairs=intake.repairs,
             )
 
-    return take_in(database, funnel_name, read, terms=Terms(kind, options, now or datetime.now(UTC)), progress=progress)
+    return read
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +193,7 @@ class _Merge:
             funnel, found = reconsider(connection, record)
             declare_funnel(connection, name, funnel, now=self.terms.now, inferred=True)
             notes, proposed = [*notes, *found], True
-        report = self._report(name, funnel, merged, upload.number)
+        report = self._report(name, funnel, merged, ages=self._ages(upload), number=upload.number)
         report = replace(
             report,
             inferred=declaration_from_funnel(funnel) if proposed and inferred else None,
@@ -240,7 +253,9 @@ class _Merge:
         if record.naive_times is None or naive:
             set_naive_times(self.connection, record.id, naive=naive)
 
-    def _report(self, name: str, funnel: Funnel, merged: MergeResult, number: int) -> IngestReport:
+    def _report(
+        self, name: str, funnel: Funnel, merged: MergeResult, *, ages: dict[str, int], number: int
+    ) -> IngestReport:
         intake = self.intake
         repairs = dict(intake.repairs)
         if merged.duplicates:
@@ -259,10 +274,21 @@ class _Merge:
             duplicates=merged.duplicates,
             retracted=merged.retracted,
             repairs=repairs,
+            ages=ages,
             unknown_stages=_unknown(intake, funnel),
             inferred=None,
             notes=(),
         )
+
+    def _ages(self, upload: Upload) -> dict[str, int]:
+        """New and revised rows by age; the first upload of a funnel is all history and has none that are late."""
+        if upload.number == 1:
+            return {}
+        shape = COUNTS if self.intake.kind == "counts" else EVENTS
+        told = micros_from_datetime(upload.fresh_until)
+        days = [days for days, _ in AGES.values()]
+        found = count_by_age(self.connection, shape, upload.funnel_id, upload.number, told=told, days=days)
+        return {age: found[place] for place, age in enumerate(AGES) if found[place]}
 
 
 def _unknown(intake: Intake, funnel: Funnel) -> dict[str, int]:

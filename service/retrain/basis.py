@@ -92,6 +92,7 @@ def reason_to_publish(basis: Basis, cutoff: date) -> str | None:
 def make_draft(basis: Basis, history: History, fitted: Fitted, repairs: Sequence[Repair], *, reason: str) -> Draft:
     """The version as it will be published."""
     from models.flow import flow_from_history, latest_counts  # noqa: PLC0415 - loads the numeric libraries
+    from models.freshness import partial_until  # noqa: PLC0415
 
     quality: dict[str, Any] = {
         "repairs": [facts_from_record(repair) for repair in repairs],
@@ -105,6 +106,7 @@ def make_draft(basis: Basis, history: History, fitted: Fitted, repairs: Sequence
         "quarantined": quarantine_documents(fitted),
         "first_day": history.start,
         "cutoff": history.cutoff,
+        "partial_until": partial_until(history.cutoff, basis.record.funnel, fresh_until=basis.fresh_until),
         "read_anew": None if basis.reading is None else basis.reading.anew,
         **({} if basis.reading is None else basis.reading.sizes),
     }

@@ -17,6 +17,7 @@ from service.problems import RETRY_AFTER, ProblemError
 from service.serving import Serving
 from service.settings import Settings
 from service.store.database import Database
+from service.waiting import Refusals, WaitingUploads
 
 MOST_BODIES = 64
 """Uploads laid down at once; more are asked to come back."""
@@ -53,6 +54,11 @@ class Resources:
     metrics: Metrics
     bodies: Turns = field(default_factory=lambda: Turns(MOST_BODIES))
     uploads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(MOST_UPLOADS))
+    waiting: WaitingUploads = field(init=False)
+    refusals: Refusals = field(default_factory=Refusals)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "waiting", WaitingUploads(most_bytes=self.settings.max_upload_bytes))
 
 
 def resources_of(request: Request) -> Resources:

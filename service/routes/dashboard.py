@@ -2,90 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
-from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, RedirectResponse
-from fastapi.routing import APIRoute
 
-from models.errors import NearcastError
 from models.funnel import TOTAL
+from service.dashboard.lateness import late_by_age
+from service.dashboard.lookback import look_back
 from service.dashboard.overview import last_day_note, overview
-from service.dashboard.rendering import STATIC, link, page, static_file
+from service.dashboard.rendering import STATIC, link, static_file
 from service.dashboard.scorecard import scorecard_page
 from service.dashboard.stage import stage_page
-from service.problems import ProblemError, document_from_problem, problem_from_error
+from service.problems import ProblemError
 from service.routes.context import Context, Resources
-from service.routes.forecasts import get_quality, served_version
-from service.routes.handlers import problem_from_validation, problems_from_validation
+from service.routes.forecasts import get_quality
+from service.routes.pages import Page, Text, check_origin, chosen, show
 from service.routes.runs import get_runs, post_retrain
 from service.serving import Served
-from service.store.errors import VersionNotFoundError
-from service.store.funnels import list_funnels
+from service.store.errors import StoreUnavailableError
+from service.store.funnels import get_funnel
 from service.store.runs import OPEN
+from service.store.versions import list_versions
 
-POLICY = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'"
-)
-HEADERS = {"content-security-policy": POLICY, "cache-control": "no-cache", "referrer-policy": "same-origin"}
+RECENT = 10
+"""Versions among which an earlier cutoff is looked for."""
 LISTED = 50
 """Runs, repairs and fallbacks on a page."""
-Text = Annotated[str | None, Query(max_length=200)]
-
-
-class Page(APIRoute):
-    """A route whose errors are pages too."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The handler of the route, with problems shown to people."""
-        answer = super().get_route_handler()
-
-        async def answer_or_say_why(request: Request) -> Response:
-            try:
-                return await answer(request)
-            except ProblemError as error:
-                problem = error
-            except NearcastError as error:
-                problem = problem_from_error(error)
-            except RequestValidationError as error:
-                problem = problem_from_validation(problems_from_validation(error.errors()))
-            values = {"here": "", "funnel": None, "funnels": (), "stale": False}
-            text = await run_sync(lambda: page("error.html", problem=document_from_problem(problem), **values))
-            return HTMLResponse(text, status_code=problem.status, headers={**HEADERS, **(problem.headers or {})})
-
-        return answer_or_say_why
-
 
 router = APIRouter(route_class=Page, include_in_schema=False)
-
-
-def show(template: str, context: Resources, *, here: str, funnel: str | None, **values: Any) -> HTMLResponse:
-    """A page with the frame that all have."""
-    names = tuple(sorted(context.serving.names()))
-    text = page(template, here=here, funnel=funnel, funnels=names, stale=context.serving.stale, **values)
-    return HTMLResponse(text, headers=HEADERS)
-
-
-def chosen(context: Resources, funnel: str | None) -> tuple[str | None, Served | None]:
-    """The funnel that is asked for, else the first that is served, else the first there is; and what it serves.
-
-    Raises FunnelNotFoundError for a funnel that is not there.
-    """
-    name = funnel or min(context.serving.names(), default=None)
-    if name is None:
-        with context.database.read() as connection:
-            name = next((record.name for record in list_funnels(connection)), None)
-    if name is None:
-        return None, None
-    try:
-        return name, served_version(context, name, None)[0]
-    except VersionNotFoundError:
-        return name, None
 
 
 @router.get("/")
@@ -94,7 +39,7 @@ def get_overview(context: Context, funnel: Text = None) -> HTMLResponse:
     name, served = chosen(context, funnel)
     if served is None:
         return show("empty.html", context, here="/", funnel=name)
-    values = {"served": served, "unit": served.funnel.frequency, "note": last_day_note(served)}
+    values: dict[str, Any] = {"served": served, "unit": served.funnel.frequency, "note": last_day_note(served)}
     return show("overview.html", context, here="/", funnel=name, **values, **overview(served))
 
 
@@ -110,7 +55,7 @@ def get_stage(
     name, served = chosen(context, funnel)
     if served is None:
         return show("empty.html", context, here="/stage", funnel=name)
-    values = {"served": served, "unit": served.funnel.frequency, "note": last_day_note(served)}
+    values: dict[str, Any] = {"served": served, "unit": served.funnel.frequency, "note": last_day_note(served)}
     stage, segment = stage or served.funnel.stages[-1], segment or TOTAL
     found = stage_page(served, stage=stage, segment=segment, horizon=horizon, stale=context.serving.stale)
     return show("stage.html", context, here="/stage", funnel=name, **values, **found)
@@ -123,7 +68,22 @@ def get_scorecard_page(context: Context, funnel: Text = None, segment: Text = No
     if served is None:
         return show("empty.html", context, here="/scorecard", funnel=name)
     found = scorecard_page(served, segment=segment or TOTAL)
+    earlier = earlier_version(context, served)
+    if earlier is not None:
+        found |= {"earlier": earlier, "lookback": look_back(earlier, served, segment=segment or TOTAL)}
     return show("scorecard.html", context, here="/scorecard", funnel=name, served=served, **found)
+
+
+def earlier_version(context: Resources, served: Served) -> Served | None:
+    """The last version published with an earlier cutoff; None without one, and while the store is away."""
+    try:
+        with context.database.read() as connection:
+            versions = list_versions(connection, get_funnel(connection, served.name).id, limit=RECENT)
+        earlier = (each for each in versions if each.number < served.version and each.cutoff < served.cutoff)
+        found = next(earlier, None)
+        return None if found is None else context.serving.as_of(served.name, found.created_at)
+    except StoreUnavailableError:
+        return None
 
 
 @router.get("/runs")
@@ -133,12 +93,17 @@ def get_runs_page(context: Context, funnel: Text = None) -> HTMLResponse:
     if name is None:
         return show("empty.html", context, here="/runs", funnel=name)
     runs = get_runs(context, name, LISTED)["runs"]
+    uploads = get_quality(name, context)["uploads"]
+    late = late_by_age(uploads)
     values = {
         "runs": [{**run, "seconds": sum(phase["seconds"] for phase in run["phases"])} for run in runs],
         "running": any(run["status"] in OPEN for run in runs),
         "quality": served and served.quality,
-        "uploads": get_quality(name, context)["uploads"],
+        "uploads": uploads,
+        "late": late,
+        "late_rows": sum(rows for _, rows, _ in late),
         "refused": refused_uploads(context),
+        "refusals": context.refusals.of(name),
         "most": LISTED,
     }
     return show("runs.html", context, here="/runs", funnel=name, **values)
@@ -159,15 +124,6 @@ def post_run(request: Request, context: Context, funnel: Text = None) -> Redirec
         raise ProblemError(404, "funnel-not-found", "there is no funnel to retrain")
     post_retrain(name, context, Response())
     return RedirectResponse(link("/runs", funnel=name), status_code=303)
-
-
-def check_origin(request: Request) -> None:
-    """Raise ProblemError (403) for a form that another site has sent: browsers say where a form comes from."""
-    origin = request.headers.get("origin")
-    if request.headers.get("sec-fetch-site") == "cross-site" or (
-        origin is not None and urlsplit(origin).netloc != request.headers.get("host")
-    ):
-        raise ProblemError(403, "invalid-request", "this form was sent from another site; send it from the dashboard")
 
 
 @router.get("/static/{name}")

@@ -12,7 +12,7 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
 from models.errors import NearcastError
-from service.problems import ProblemError
+from service.problems import ProblemError, document_from_problem, problem_from_error
 from service.routes.bodies import SpooledBody
 from service.routes.context import Context, Resources
 from service.schemas import FunnelName, IngestDocument, Responses, problem_responses
@@ -160,11 +160,17 @@ def take_in(upload: Upload, body: SpooledBody, data_format: Format) -> dict[str,
         report = ingest(
             context.database, upload.funnel, body.file, kind=upload.kind, format=data_format, options=upload.options()
         )
-    except NearcastError:
-        context.metrics.refused_uploads.labels(upload.kind).inc()
+    except NearcastError as error:
+        count_refusal(context, upload.funnel, upload.kind, document_from_problem(problem_from_error(error)))
         raise
     context.metrics.uploaded_rows.labels(upload.kind).inc(report.rows)
     return report.as_json()
+
+
+def count_refusal(context: Resources, funnel: str, kind: Kind, problem: dict[str, Any]) -> None:
+    """Take note of an upload of which nothing is kept."""
+    context.metrics.refused_uploads.labels(kind).inc()
+    context.refusals.add(funnel, kind, problem)
 
 
 def format_of(request: Request) -> Format:

@@ -93,7 +93,7 @@ def answers(server: Running, path: str) -> bool:
     """Whether it answers there."""
     assert server.process.poll() is None, server.log.read_text()
     with suppress(httpx.TransportError):
-        return httpx.get(f"{server.url}{path}", timeout=5).status_code == 200
+        return httpx.get(f"{server.url}{path}", timeout=30).status_code == 200
     return False
 
 

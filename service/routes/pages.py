@@ -1,0 +1,88 @@
+"""What all pages share: the policy they are sent under, their frame, and errors that are pages too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from anyio.to_thread import run_sync
+from fastapi import Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse
+from fastapi.routing import APIRoute
+
+from models.errors import NearcastError
+from service.dashboard.rendering import page
+from service.problems import ProblemError, document_from_problem, problem_from_error
+from service.routes.context import Resources
+from service.routes.forecasts import served_version
+from service.routes.handlers import problem_from_validation, problems_from_validation
+from service.serving import Served
+from service.store.errors import VersionNotFoundError
+from service.store.funnels import list_funnels
+
+POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+HEADERS = {"content-security-policy": POLICY, "cache-control": "no-cache", "referrer-policy": "same-origin"}
+Text = Annotated[str | None, Query(max_length=200)]
+
+
+class Page(APIRoute):
+    """A route whose errors are pages too."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The handler of the route, with problems shown to people."""
+        answer = super().get_route_handler()
+
+        async def answer_or_say_why(request: Request) -> Response:
+            try:
+                return await answer(request)
+            except ProblemError as error:
+                problem = error
+            except NearcastError as error:
+                problem = problem_from_error(error)
+            except RequestValidationError as error:
+                problem = problem_from_validation(problems_from_validation(error.errors()))
+            values = {"here": "", "funnel": None, "funnels": (), "stale": False}
+            text = await run_sync(lambda: page("error.html", problem=document_from_problem(problem), **values))
+            return HTMLResponse(text, status_code=problem.status, headers={**HEADERS, **(problem.headers or {})})
+
+        return answer_or_say_why
+
+
+def show(
+    template: str, context: Resources, *, here: str, funnel: str | None, status: int = 200, **values: Any
+) -> HTMLResponse:
+    """A page with the frame that all have."""
+    names = tuple(sorted(context.serving.names()))
+    text = page(template, here=here, funnel=funnel, funnels=names, stale=context.serving.stale, **values)
+    return HTMLResponse(text, status_code=status, headers=HEADERS)
+
+
+def chosen(context: Resources, funnel: str | None) -> tuple[str | None, Served | None]:
+    """The funnel that is asked for, else the first that is served, else the first there is; and what it serves.
+
+    Raises FunnelNotFoundError for a funnel that is not there.
+    """
+    name = funnel or min(context.serving.names(), default=None)
+    if name is None:
+        with context.database.read() as connection:
+            name = next((record.name for record in list_funnels(connection)), None)
+    if name is None:
+        return None, None
+    try:
+        return name, served_version(context, name, None)[0]
+    except VersionNotFoundError:
+        return name, None
+
+
+def check_origin(request: Request) -> None:
+    """Raise ProblemError (403) for a form that another site has sent: browsers say where a form comes from."""
+    origin = request.headers.get("origin")
+    if request.headers.get("sec-fetch-site") == "cross-site" or (
+        origin is not None and urlsplit(origin).netloc != request.headers.get("host")
+    ):
+        raise ProblemError(403, "invalid-request", "this form was sent from another site; send it from the dashboard")
