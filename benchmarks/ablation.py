@@ -106,10 +106,20 @@ VARIANTS: tuple[Variant, ...] = (
             "blocks": """
                 def day_types(history, *, calendar, horizon):
                     kinds = Calendar(history.frequency).day_types(history.start, history.periods + horizon)
-                    return kinds.astype(np.int64), None
+                    return kinds.astype(np.int64), None, None
             """
         },
     ),
+    Variant(
+        "doubt about holidays",
+        {
+            "doubt": """
+                def make_doubt(day_types, plain, share):
+                    return None
+            """
+        },
+    ),
+    Variant("lasting changes of level", {"change": "ALARM = 1e12"}),
     *(Variant(f"the expert {name}", without_experts((name,))) for name in univariate.EXPERTS),
     *(
         Variant(f"all {kind} experts", without_experts(tuple(name for name in univariate.EXPERTS if kind in name)))
