@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from models.coded import Coded, coded, codes_from_names
-from models.errors import NearcastError
 from models.records import Counts, Floats, Ints
 from models.state import pack, unpack
 
@@ -22,10 +21,8 @@ TIMES, SPARSE = 32, 16
 """A grid of more times may have at most so many cells a row."""
 
 
-class ScatteredError(NearcastError):
-    """Rows that lie too far apart to be kept as a grid: each series at times of its own."""
-
-    slug = "scattered-counts"
+class ScatteredError(ValueError):
+    """Rows that lie too far apart to be kept as a grid: each series at times of its own. They are then read whole."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
