@@ -68,6 +68,8 @@ class Coordinators:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
 
     def start(self, *funnels: str) -> list[int]:
         """Start a retrain of each, all at the same moment; their process ids."""

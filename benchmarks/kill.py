@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -49,11 +50,11 @@ class Watch:
 
     def loop(self) -> None:
         """Until told to stop."""
-        connection = http.client.HTTPConnection(HOST, self.port, timeout=30)
-        while not self.stop.is_set():
-            for funnel in self.allowed:
-                self.look(connection, funnel)
-                time.sleep(0.005)
+        with closing(http.client.HTTPConnection(HOST, self.port, timeout=30)) as connection:
+            while not self.stop.is_set():
+                for funnel in self.allowed:
+                    self.look(connection, funnel)
+                    time.sleep(0.005)
 
     def look(self, connection: http.client.HTTPConnection, funnel: str) -> None:
         """One answer: a version that may be served now, and as it was before to the byte."""
@@ -225,16 +226,17 @@ def wait_until_marked(database: Database, run_id: int, *, since: float) -> float
 
 def wait_until_served(port: int, expected: dict[str, int], *, seconds: float = 60.0) -> None:
     """Until the API serves these versions."""
-    connection, end = http.client.HTTPConnection(HOST, port, timeout=30), time.monotonic() + seconds
-    for name, version in expected.items():
-        while True:
-            connection.request("GET", f"/v1/funnels/{name}/forecast")
-            document = json.loads(connection.getresponse().read())
-            if document.get("version") == version:
-                break
-            if time.monotonic() > end:
-                raise RuntimeError(f"{name}: version {version} is not served: {document}")
-            time.sleep(0.05)
+    end = time.monotonic() + seconds
+    with closing(http.client.HTTPConnection(HOST, port, timeout=30)) as connection:
+        for name, version in expected.items():
+            while True:
+                connection.request("GET", f"/v1/funnels/{name}/forecast")
+                document = json.loads(connection.getresponse().read())
+                if document.get("version") == version:
+                    break
+                if time.monotonic() > end:
+                    raise RuntimeError(f"{name}: version {version} is not served: {document}")
+                time.sleep(0.05)
 
 
 def check_whole(database: Database, seen: Outcome) -> None:

@@ -122,6 +122,7 @@ def scraped(client: httpx.Client, process: subprocess.Popen[bytes]) -> bool:
 def answered(client: httpx.Client, query: str) -> list[dict[str, Any]]:
     """What Prometheus answers to a query."""
     answer = client.get("/api/v1/query", params={"query": query})
+    assert answer.status_code == 200, answer.text  # 503 in plain words while it reads its store
     document = answer.json()
     assert document["status"] == "success", document
     found: list[dict[str, Any]] = document["data"]["result"]
