@@ -171,6 +171,8 @@ def _assemble(
         entities = _entities_on(tracks, segments=segments, start=span.start)
         _fill_from_entities(counts, value, entities=entities, length=span.length)
     counted = () if tallies is None else tuple(tallies.stages)
+    apart = {funnel.stages[stage] for stage in counted}  # entities are not expected to have rows for them
+    repairs = tuple(repair for repair in repairs if repair.kind != "implied_stage" or repair.stage not in apart)
     if tallies is not None:
         rows = _codes(tallies.segments, segments)
         for stage in counted:

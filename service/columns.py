@@ -83,9 +83,7 @@ def long_columns(steps: Columns) -> Columns:
         "step": each("step"),
         "quantile": list(QUANTILES) * len(values),
         "value": [value for row in values for value in row],
-        **{
-            name: each(name) for name in ("mean", "in_flight", "new", "reliable", "model", "cutoff", "version", "stale")
-        },
+        **{name: each(name) for name in PER_STEP},
     }
 
 

@@ -152,8 +152,9 @@ def far_horizon(served: Served, horizon: int, longest: int) -> FarHorizonError:
     if len(rows) > 1:
         first, last = rows[0], rows[-1]
         detail += (
-            f": the measured error of {bottom} grows from {first['wmape']:.0%} at steps {first['steps']} "
-            f"to {last['wmape']:.0%} at steps {last['steps']}"
+            f": the measured error of {bottom} {'grows from' if last['wmape'] > first['wmape'] else 'is'} "
+            f"{first['wmape']:.0%} at steps {first['steps']} "
+            f"{'to' if last['wmape'] > first['wmape'] else 'and'} {last['wmape']:.0%} at steps {last['steps']}"
         )
     return FarHorizonError(detail, longest=longest, growth=growth)
 

@@ -60,6 +60,6 @@ def read_served(database: Database, funnel: str, *, as_of: str | None = None) ->
         else:
             version = None
         if version is None:
-            when = f" as of {as_of}" if as_of else " yet"
-            raise VersionNotFoundError(f"{funnel!r} has no published forecast{when}; run `nearcast retrain`")
+            when = f" had no published forecast as of {as_of}" if as_of else " has no published forecast yet; "
+            raise VersionNotFoundError(f"{funnel!r}{when}{'' if as_of else 'run `nearcast retrain`'}")
         return load_served(connection, record, version)

@@ -128,6 +128,8 @@ def lines_from_report(report: IngestReport) -> list[str]:
         f"{report.funnel}: {report.rows:,} {report.kind} read: {report.inserted:,} new, {report.revised:,} revised, "
         f"{report.unchanged:,} unchanged, {report.duplicates:,} repeated (upload {report.upload})"
     ]
+    if report.retracted:
+        lines.append(f"retracted: {report.retracted:,} {report.kind} that are stored and not told any more")
     if report.inferred is not None:
         stages = " -> ".join(report.inferred["stages"])
         exits = ", ".join(report.inferred["exits"]) or "none"

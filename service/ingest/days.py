@@ -136,10 +136,11 @@ def _day(event: _Event, zone: ZoneInfo, problems: Problems) -> DeclaredDay | Non
     try:
         start, whole = _instant(*values["DTSTART"][:2], zone)
         end = _end(event, start, zone, whole=whole)
-    except ValueError as error:
-        problems.add(str(error), line=event.line, field="DTSTART", remedy="write 20261127 or 20261127T090000Z")
+        last = max(start.date(), (end - timedelta(microseconds=1)).date()) if end > start else start.date()
+    except (ValueError, OverflowError) as error:
+        reason = str(error) if isinstance(error, ValueError) else "an event before the year 1 or after 9999"
+        problems.add(reason, line=event.line, field="DTSTART", remedy="write 20261127 or 20261127T090000Z")
         return None
-    last = max(start.date(), (end - timedelta(microseconds=1)).date())
     name = _plain(values.get("SUMMARY", ("",))[0]) or "event"
     names = (_names(values.get(f"X-NEARCAST-{kind}", ("",))[0]) for kind in ("STAGES", "SEGMENTS"))
     return DeclaredDay(name[:MAX_NAME], start.date(), last, *names)

@@ -115,7 +115,8 @@ def pull(
         if terms.full and not intake.rows:
             reason, remedy = "the source has no rows: all that it gave would be retracted", "look at the source"
             raise InputError(Problem(reason, remedy=remedy))
-        mark = json_from_mark(capped(source.mark, now=terms.now)) or (record.watermark if record else None)
+        same = record is not None and record.source == source.identity  # of another column it would mean nothing
+        mark = json_from_mark(capped(source.mark, now=terms.now)) or (record.watermark if record and same else None)
         reached.append(mark)
         save_pull(
             connection,

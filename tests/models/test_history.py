@@ -15,7 +15,7 @@ from models.calendar import number_from_day
 from models.errors import HistoryError
 from models.funnel import TOTAL, Funnel
 from models.history import NEVER, History, make_history
-from models.records import NO_DAY, Events
+from models.records import NO_DAY, Counts, Events
 
 START = date(2024, 1, 1)
 SALES = Funnel(stages=("lead", "offer", "won"), exits=("lost",), segment_by="segment", due_stage="won")
@@ -130,6 +130,16 @@ def test_without_segments_there_is_one_row_whatever_the_rows_say():
     assert history.segments == ()
     assert history.series == ((TOTAL, "lead"), (TOTAL, "offer"), (TOTAL, "won"))
     assert history.matrix.tolist() == [[2], [0], [0]]
+
+
+def test_entities_are_not_expected_to_have_rows_for_a_stage_that_comes_as_counts():
+    events = events_of(("a", "offer", 0), ("b", "won", 1))
+    text = np.array(["lead"], dtype=object)
+    counts = Counts(np.array([instant(0)]), text, np.array([5.0]), np.array([np.nan]), np.array([""], dtype=object))
+    implied = [repair.stage for repair in make_history(ONE, events=events, cutoff=day(2)).repairs]
+    assert implied.count("lead") == implied.count("offer") == 1
+    mixed = make_history(ONE, events=events, counts=counts, cutoff=day(2))
+    assert [repair.stage for repair in mixed.repairs if repair.kind == "implied_stage"] == ["offer"]
 
 
 def test_undeclared_stages_are_named_and_do_not_count():

@@ -70,6 +70,9 @@ def test_days_come_in_their_order_without_those_that_were_cancelled_or_belong_to
         ("DTSTART:tomorrow", 3, "neither a day nor an instant"),
         ("DTSTART:20261399", 3, "neither a day nor an instant"),
         ("DTSTART:20261127\r\nDURATION:long", 3, "no duration"),
+        ("DTSTART:20261127\r\nDURATION:P9999999999D", 3, "before the year 1 or after 9999"),
+        ("DTSTART:99991231", 3, "before the year 1 or after 9999"),
+        ("DTSTART:00010101T000000Z", 3, "before the year 1 or after 9999"),
     ],
 )
 def test_an_event_that_cannot_be_declared_is_refused_with_its_line(event, line, said):

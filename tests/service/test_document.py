@@ -133,6 +133,9 @@ def test_a_horizon_past_the_published_one_is_refused_in_measured_figures():
         forecast_document(make_version(make_forecast(), scorecard=scorecard), Selection(horizon=9))
     assert error.value.members["longest_horizon"] == 8
     assert [row["steps"] for row in error.value.members["error_growth"]] == ["1", "2-3"]
+    level = [{**row, "wmape": 0.3 - row["wmape"]} for row in scorecard[:2]]
+    with pytest.raises(FarHorizonError, match="error of won is 20% at steps 1 and 5% at steps 2-3"):
+        forecast_document(make_version(make_forecast(), scorecard=level), Selection(horizon=9))
     with pytest.raises(FarHorizonError, match="up to 4 days are"):
         forecast_document(make_version(make_forecast(), max_horizon=4), Selection(horizon=5))
 

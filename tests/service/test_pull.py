@@ -20,6 +20,7 @@ import pytest
 import sqlalchemy as sa
 
 from models.errors import FunnelError, InputError
+from service.cli.ingest import lines_from_report
 from service.ingest import IngestOptions
 from service.pull import FolderSource, PullReport, PullTerms, QuerySource, pull
 from service.pull.marks import Highest, capped, json_from_mark, lowered, mark_from_json
@@ -211,7 +212,17 @@ def test_another_query_under_the_same_name_is_refused_until_a_full_read(database
     other = QUERY + " WHERE stage = 'lead'"
     with pytest.raises(InputError, match="another query"):
         read(database, crm, query=other)
-    assert read(database, crm, query=other, full=True).upload.retracted == 30
+    report = read(database, crm, query=other, full=True)
+    assert report.upload.retracted == 30
+    assert "retracted: 30 events that are stored and not told any more" in lines_from_report(report.upload)
+
+
+def test_a_full_read_by_no_column_or_by_an_empty_one_forgets_the_watermark_of_the_other(database, crm):
+    read(database, crm)
+    crm.run("ALTER TABLE steps ADD changed TEXT")
+    for column in ("changed", None):
+        source = QuerySource(crm.url, QUERY.replace("updated_at", "changed"), watermark=column, entity="entity_id")
+        assert pull(database, "deals", source, terms=terms(full=True)).watermark is None
 
 
 def test_two_sources_of_a_funnel_may_not_tell_of_the_same_stage(database, crm):
