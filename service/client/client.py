@@ -85,8 +85,10 @@ class Client:
         self._transport.close()
 
     def declare(self, funnel: str, *, stages: Sequence[str], **declaration: Any) -> dict[str, Any]:
-        """Say what a funnel is, or change it: `stages` in order, and `exits`, `segment_by`, `due_stage`, `timezone`,
-        `country`, `declared_days`, `max_horizon`, `gate`, ... as in `PUT /v1/funnels/{funnel}`. Returns the funnel.
+        """Say what a funnel is: `stages` in order, and `exits`, `segment_by`, `due_stage`, `timezone`, `country`,
+        `declared_days`, `max_horizon`, `gate`, `schedule`, ... as in `PUT /v1/funnels/{funnel}`. Returns the funnel.
+
+        A declaration is whole: what is left out goes back to its default, also where it was inferred or declared.
         """
         document = {"stages": list(stages), **declaration}
         return self._json("PUT", _path(funnel), json=document)
