@@ -126,7 +126,7 @@ def test_from_a_file_to_a_lever_in_one_sitting(page, client, sales_events, tmp_p
     (tmp_path / "Shop.csv").write_text(sales_events)
     page.goto("/upload")
     page.get_by_label("A file of events or counts").set_input_files(tmp_path / "Shop.csv")
-    assert page.locator("[name=funnel]").input_value() == "shop"
+    assert page.locator("input[name=funnel]").input_value() == "shop"
     page.get_by_role("button", name="Look at it").click()
     page.get_by_role("heading", name="What was inferred").wait_for()
     assert page.locator(".chain").inner_text().split()[::2] == ["lead", "offer", "won"]
