@@ -1,8 +1,8 @@
 """Days of which it is not known whether they are a holiday: forecast as both, and mixed by what is believed.
 
 A day that is a holiday or is none has two likely counts and little between them. Half of one and half of the other
-is neither; a mixture of the two distributions says what is known, and costs a third less than guessing when either is
-as likely (McLachlan and Peel, Finite Mixture Models, 2000, section 1.4, for the mixture).
+is neither; a mixture of the two distributions says what is known, and costs half as much as a guess when either is as
+likely: belief p of two points costs p (1 - p) of their distance in expected quantile loss, a guess min(p, 1 - p).
 """
 
 from __future__ import annotations
