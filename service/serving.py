@@ -114,6 +114,12 @@ class Serving:
                 self._past[key] = served
             return replace(served, funnel=present_funnel(version.funnel, record.funnel))
 
+    def catch_up(self, name: str, version_id: int) -> None:
+        """Serve what is known to have been published at least, without waiting for the next look. Never raises."""
+        served = self.find(name)
+        if served is None or served.version_id < version_id:
+            self.refresh()
+
     def refresh(self) -> bool:
         """Load what has been published since; whether the store could be read. Never raises: it marks stale."""
         with self._refreshing:

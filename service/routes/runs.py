@@ -68,9 +68,12 @@ def get_runs(
 def get_one_run(
     run: Annotated[int, Path(ge=1, le=LARGEST_ID, description="Number of the run.")], context: Context
 ) -> dict[str, Any]:
-    """One run, with its phases and the reason it ended."""
+    """One run, with its phases and the reason it ended; what it published is served when it is answered as ended."""
     with context.database.read() as connection:
-        return document_from_run(get_run(connection, run))
+        found = get_run(connection, run)
+    if found.version_id is not None:
+        context.serving.catch_up(found.funnel, found.version_id)
+    return document_from_run(found)
 
 
 @router.get("/v1/funnels/{funnel}/versions", response_model=VersionList, responses=problem_responses(404, 422, 503))

@@ -64,6 +64,18 @@ def test_a_new_version_replaces_the_old_one_whole_and_the_total_comes_first(data
     assert {float(forecast.mean[0]) for forecast in before.forecasts.values()} == {1.0}
 
 
+def test_a_version_known_to_be_published_is_served_without_waiting_for_the_next_look(database):
+    serving = Serving(database)
+    first = publish(database, level=1.0)
+    serving.catch_up("sales", first.id)
+    assert level_of(serving) == 1.0
+    second = publish(database, level=2.0, now=NOW + HOUR)
+    serving.catch_up("sales", first.id)
+    assert level_of(serving) == 1.0
+    serving.catch_up("sales", second.id)
+    assert level_of(serving) == 2.0
+
+
 def test_what_has_not_changed_is_not_loaded_again(database):
     publish(database, level=1.0)
     serving = Serving(database)
