@@ -74,9 +74,7 @@ FADE = 'advance.__kwdefaults__["half_life"] = 1e6'
 
 VARIANTS: tuple[Variant, ...] = (
     Variant("the cascade", {"cascade": "LEAST_OBSERVED = 10**9"}),
-    Variant(
-        "the univariate forecast below the first stage", {"cascade": "RIDGE, SAME_PERIOD, DELAYED = 1e9, 1.0, 1.0"}
-    ),
+    Variant("the univariate forecast below the first stage", {"cascade": "RIDGE, SAME_PERIOD = 1e9, 1.0"}),
     Variant("weekdays below the first stage", {"conversion": FLAT, "lag": FLAT}),
     Variant("due dates", {"spells": MOVES.format(exits="exits", due="None")}),
     Variant("exits", {"spells": MOVES.format(exits="np.full_like(exits, NEVER)", due="due")}),
@@ -121,9 +119,8 @@ VARIANTS: tuple[Variant, ...] = (
     ),
     Variant("lasting changes of level", {"change": "ALARM = 1e12"}),
     *(Variant(f"the expert {name}", without_experts((name,))) for name in univariate.EXPERTS),
-    *(
-        Variant(f"all {kind} experts", without_experts(tuple(name for name in univariate.EXPERTS if kind in name)))
-        for kind in ("level", "smoothing")
+    Variant(
+        "all smoothing experts", without_experts(tuple(name for name in univariate.EXPERTS if "smoothing" in name))
     ),
     Variant("learnt weights", {"combination": "MINIMUM_ORIGINS = 10**9"}),
     Variant(

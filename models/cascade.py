@@ -25,8 +25,8 @@ RIDGE = 1.0
 """Pull towards the starting weights, see `combination.combine`; five times that among univariate experts."""
 HALF_LIFE = 730.0
 """Half-life of the evidence for and against the cascade, periods."""
-SAME_PERIOD, DELAYED = 0.3, 0.95
-"""Prior weight of the cascade, from transitions within one period to those that all take longer."""
+SAME_PERIOD = 0.3
+"""Prior weight of the cascade for transitions within one period; 1 for those that all take longer."""
 LEAST_OBSERVED = 14
 """With fewer observed periods at either stage, up to an origin, the univariate forecast is left alone there."""
 
@@ -239,7 +239,7 @@ def _wait(
 def _prior(done: Array, *, pending: int, counted: bool) -> Array:
     """Weights without evidence at every origin, (funnels, origins, 2), by the conversions known there."""
     late = np.divide(done[..., 1], done[..., 0], out=np.zeros(done.shape[:2]), where=done[..., 0] > 0)
-    weight = np.full(late.shape, DELAYED) if counted else SAME_PERIOD + (DELAYED - SAME_PERIOD) * late
+    weight = np.ones(late.shape) if counted else SAME_PERIOD + (1 - SAME_PERIOD) * late
     weight = np.concatenate([np.repeat(weight[:, :1], pending, axis=1), weight], axis=1)
     return np.stack([1 - weight, weight], axis=2)
 

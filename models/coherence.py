@@ -19,6 +19,8 @@ from models.funnel import TOTAL
 Array = npt.NDArray[np.float64]
 
 MEDIAN = QUANTILES.index(0.5)
+LEAST = 1e-9
+"""A segment that expects less says nothing of its spread, and takes the total's."""
 
 
 def coherent(forecasts: Sequence[Forecast]) -> tuple[Forecast, ...]:
@@ -54,10 +56,11 @@ def _shared(total: Forecast, segments: Sequence[Forecast]) -> list[Forecast]:
     else:
         in_flight = _scaled(np.array([part for part, _ in parts]), total.in_flight)
         mean = in_flight + _scaled(np.array([part for _, part in parts]), total.new)
-    moved = np.divide(mean, own, out=np.zeros_like(own), where=own > 0)
+    told = own > LEAST
+    moved = np.divide(mean, own, out=np.zeros_like(own), where=told)
     spread = np.divide(mean, total.mean, out=np.zeros_like(own), where=total.mean > 0)
     quantiles = np.array([forecast.quantiles for forecast in segments]) * moved[..., None]
-    quantiles += np.where((own > 0)[..., None], 0.0, total.quantiles * spread[..., None])
+    quantiles += np.where(told[..., None], 0.0, total.quantiles * spread[..., None])
     return [
         _moved(forecast, mean[row], quantiles[row], None if in_flight is None else in_flight[row])
         for row, forecast in enumerate(segments)

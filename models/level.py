@@ -1,4 +1,4 @@
-"""Discounted levels with a day-type profile: recent weekday means, for all series at once.
+"""A discounted level with a day-type profile: weekday means, for all series at once.
 
 The level is a ratio of discounted sums, sum(y) / sum(profile), a Gamma-Poisson posterior mean with a flat
 prior (West and Harrison, Bayesian Forecasting and Dynamic Models, 1997, section 10.8); near-zero weekends
@@ -20,19 +20,19 @@ from models.smoothing import check_day_types
 Array = npt.NDArray[np.float64]
 Days = npt.NDArray[np.int64]
 
-HALF_LIVES: tuple[float, ...] = (10.0, 90.0)
-"""Half-lives of the levels, periods: one that follows, one that holds."""
+HALF_LIFE = 365.0
+"""Half-life of the level, periods: it holds, since smoothing follows, and a lasting change is told apart."""
 PROFILE_HALF_LIFE = 90.0
 CLIP = 4.0
-"""Counts beyond this many standard deviations above the first level are clipped, once `SETTLED` were seen."""
+"""Counts beyond this many standard deviations above the level are clipped, once `SETTLED` were seen."""
 SETTLED = 28
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LevelState:
-    """Discounted sums per series (n), level (m) and day type (k = season_length + 1).
+    """Discounted sums per series (n) and day type (k = season_length + 1).
 
-    total, days: (n, m, k), sums of counts and of days. profile_total, profile_days: (n, k), and profile, the factors
+    total, days: (n, k), sums of counts and of days. profile_total, profile_days: (n, k), and profile, the factors
     as of the last observation.
     dispersion, seen: (n,), running variance over mean, and number of observations.
     cusum: (n, 2), and since: (n, 2, 2, k), see `models.change.watch`.
@@ -57,8 +57,8 @@ def make_state(series: int, *, season_length: int) -> LevelState:
     """Return the state before the first observation."""
     kinds = season_length + 1
     return LevelState(
-        total=np.zeros((series, len(HALF_LIVES), kinds)),
-        days=np.zeros((series, len(HALF_LIVES), kinds)),
+        total=np.zeros((series, kinds)),
+        days=np.zeros((series, kinds)),
         profile_total=np.zeros((series, kinds)),
         profile_days=np.zeros((series, kinds)),
         profile=np.ones((series, kinds)),
@@ -72,14 +72,14 @@ def make_state(series: int, *, season_length: int) -> LevelState:
 def advance(
     state: LevelState, counts: Array, day_types: Days, *, origins: Days, horizon: int
 ) -> tuple[LevelState, Array]:
-    """Run new counts through the levels.
+    """Run new counts through the level.
 
     `counts` is (series, periods), NaN where missing; `day_types` and `origins` as in `smoothing.advance`.
-    Returns the new state and the forecasts, (levels, series, origins, horizon); NaN before the first count.
+    Returns the new state and the forecasts, (series, origins, horizon); NaN before the first count.
     """
     check_day_types(day_types, periods=counts.shape[1], horizon=horizon, season_length=state.profile_days.shape[1] - 1)
     state = state.copy()
-    forecasts = np.full((len(HALF_LIVES), len(counts), len(origins), horizon), np.nan)
+    forecasts = np.full((len(counts), len(origins), horizon), np.nan)
     _advance(
         state.total,
         state.days,
@@ -92,7 +92,6 @@ def advance(
         state.since,
         np.ascontiguousarray(counts),
         np.ascontiguousarray(day_types, dtype=np.int64),
-        0.5 ** (1 / np.array(HALF_LIVES)),
         np.ascontiguousarray(origins, dtype=np.int64),
         forecasts,
     )
@@ -100,7 +99,7 @@ def advance(
 
 
 @kernel
-def _advance(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one pass over time, in one place for the compiler
+def _advance(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for the compiler
     total: Array,
     days: Array,
     profile_total: Array,
@@ -112,40 +111,34 @@ def _advance(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one pass over time, in 
     since: Array,
     y: Array,
     types: Days,
-    decays: Array,
     origins: Days,
     out: Array,
 ) -> None:
-    profile_decay = 0.5 ** (1.0 / PROFILE_HALF_LIFE)
+    decay, profile_decay = 0.5 ** (1.0 / HALF_LIFE), 0.5 ** (1.0 / PROFILE_HALF_LIFE)
     kinds = profile_days.shape[1]
     for i in range(y.shape[0]):
         profile = profiles[i]
         at = 0
         for t in range(-1, y.shape[1]):  # -1: from the state as it is
             if t >= 0:
-                for m in range(decays.size):
-                    for k in range(kinds):
-                        total[i, m, k] *= decays[m]
-                        days[i, m, k] *= decays[m]
                 for k in range(kinds):
+                    total[i, k] *= decay
+                    days[i, k] *= decay
                     profile_total[i, k] *= profile_decay
                     profile_days[i, k] *= profile_decay
                 if not np.isnan(y[i, t]):
                     kind = types[t]
                     count = y[i, t]
-                    held = _level(total[i, -1], days[i, -1], profile) * profile[kind]
-                    error = (count - held) / np.sqrt(max(dispersion[i], 1.0) * (held + 0.5))
+                    mean = _level(total[i], days[i], profile) * profile[kind]
+                    error = (count - mean) / np.sqrt(max(dispersion[i], 1.0) * (mean + 0.5))
                     if seen[i] >= kinds - 1:
-                        mean = _level(total[i, 0], days[i, 0], profile) * profile[kind]
                         count = _clip(count, mean, dispersion, i, seen[i], kinds, cusum[i].max() > 0.0)
-                    for m in range(decays.size):
-                        total[i, m, kind] += count
-                        days[i, m, kind] += 1
+                    total[i, kind] += count
+                    days[i, kind] += 1
                     if seen[i] >= SETTLED and kind < kinds - 1:
                         changed = watch(cusum[i], since[i], error, kind, y[i, t])
                         if changed >= 0:
-                            for m in range(decays.size):
-                                total[i, m], days[i, m] = since[i, changed, 0], since[i, changed, 1]
+                            total[i], days[i] = since[i, changed, 0], since[i, changed, 1]
                             since[i] = 0.0
                     profile_total[i, kind] += count
                     profile_days[i, kind] += 1
@@ -153,10 +146,9 @@ def _advance(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one pass over time, in 
                     _profile(profile_total[i], profile_days[i], profile)
             while at < origins.size and origins[at] == t:
                 if seen[i] > 0:
-                    for m in range(decays.size):
-                        level = _level(total[i, m], days[i, m], profile)
-                        for h in range(out.shape[3]):
-                            out[m, i, at, h] = level * profile[types[t + 1 + h]]
+                    level = _level(total[i], days[i], profile)
+                    for h in range(out.shape[2]):
+                        out[i, at, h] = level * profile[types[t + 1 + h]]
                 at += 1
 
 

@@ -22,9 +22,9 @@ from models.kernel import kernel
 Array = npt.NDArray[np.float64]
 Days = npt.NDArray[np.int64]
 
-HALF_LIFE = 45.0
+HALF_LIFE = 30.0
 """Half-life of the squared errors that rank the grid, periods."""
-BEST = 6
+BEST = 3
 """Number of grid points averaged."""
 LOOK_AHEAD = 7
 """Step of the second error that ranks the grid."""

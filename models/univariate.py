@@ -18,7 +18,7 @@ from models.kernel import kernel
 Array = npt.NDArray[np.float64]
 Days = npt.NDArray[np.int64]
 
-EXPERTS: tuple[str, ...] = ("level_10", "level_90", "smoothing_log", "smoothing_sqrt")
+EXPERTS: tuple[str, ...] = ("level", "smoothing_log", "smoothing_sqrt")
 GROWTH = 7.0
 """No expert forecasts more than this multiple of the recent maximum (plus one): the explosion guard."""
 RECENT = 120
@@ -108,7 +108,7 @@ def run_experts(
 ) -> tuple[Array, tuple[level.LevelState, smoothing.SmoothingState, smoothing.SmoothingState]]:
     """Forecasts of every expert at every origin, (experts, n, origins, horizon), >= 0, and the states after.
 
-    Where an expert cannot speak yet (less than a season seen), the short level speaks for it.
+    Where an expert cannot speak yet (less than a season seen), the level speaks for it.
     """
     level_state, levels = level.advance(state.level, counts, day_types, origins=origins, horizon=horizon)
     log_state, logs = smoothing.advance(
@@ -122,21 +122,18 @@ def run_experts(
 
 @kernel
 def _collect(levels: Array, logs: Array, roots: Array, caps: Array) -> Array:
-    """All experts on the scale of counts, within 0 and the caps; the first level where one is silent, else 0."""
-    many = levels.shape[0]
-    out = np.empty((many + 2, *logs.shape))
+    """All experts on the scale of counts, within 0 and the caps; the level where one is silent, else 0."""
+    out = np.empty((3, *logs.shape))
     for i in range(logs.shape[0]):
         for o in range(logs.shape[1]):
             for h in range(logs.shape[2]):
-                silent = levels[0, i, o, h] if not np.isnan(levels[0, i, o, h]) else 0.0
-                for m in range(many):
-                    out[m, i, o, h] = levels[m, i, o, h]
-                out[many, i, o, h] = np.expm1(max(logs[i, o, h], 0.0)) if not np.isnan(logs[i, o, h]) else silent
+                level = levels[i, o, h] if not np.isnan(levels[i, o, h]) else 0.0
+                out[0, i, o, h] = level
+                out[1, i, o, h] = np.expm1(max(logs[i, o, h], 0.0)) if not np.isnan(logs[i, o, h]) else level
                 root = max(roots[i, o, h], 0.0)
-                out[many + 1, i, o, h] = root * root if not np.isnan(roots[i, o, h]) else silent
-                for m in range(many + 2):
-                    value = out[m, i, o, h]
-                    out[m, i, o, h] = min(value, caps[i, o]) if not np.isnan(value) else silent
+                out[2, i, o, h] = root * root if not np.isnan(roots[i, o, h]) else level
+                for m in range(3):
+                    out[m, i, o, h] = min(out[m, i, o, h], caps[i, o])
     return out
 
 
