@@ -126,7 +126,7 @@ def test_from_a_file_to_a_lever_in_one_sitting(page, client, sales_events, tmp_p
     (tmp_path / "Shop.csv").write_text(sales_events)
     page.goto("/upload")
     page.get_by_label("A file of events or counts").set_input_files(tmp_path / "Shop.csv")
-    assert page.locator("input[name=funnel]").input_value() == "shop"
+    page.wait_for_function("document.querySelector('input[name=funnel]').value === 'shop'")  # once the script is loaded
     page.get_by_role("button", name="Look at it").click()
     page.get_by_role("heading", name="What was inferred").wait_for()
     assert page.locator(".chain").inner_text().split()[::2] == ["lead", "offer", "won"]
@@ -252,7 +252,7 @@ def test_pictures_of_the_readme_are_taken(browser, server, sales, tmp_path, pict
     page = context.new_page()
     page.goto(path if elsewhere else f"{path}?funnel={sales}")
     file = Path(os.environ.get("PICTURES_IN", tmp_path)) / f"dashboard-{name}-{width}.png"
-    page.screenshot(path=file, full_page=True)
+    page.screenshot(path=file, full_page=True, timeout=120_000)
     context.close()
     head = file.read_bytes()[:24]
     assert head.startswith(b"\x89PNG")

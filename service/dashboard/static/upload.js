@@ -7,7 +7,9 @@ addEventListener("drop", (event) => {
   event.preventDefault();
   if (event.dataTransfer.files.length) { file.files = event.dataTransfer.files; file.dispatchEvent(new Event("change")); }
 });
-file.addEventListener("change", () => {
+const suggest = () => {
   const name = file.files[0]?.name.replace(/\..*$/, "").toLowerCase().replace(/[^a-z0-9_-]+/g, "-").replace(/^[^a-z0-9]+/, "").slice(0, 64);
   if (!funnel.value && name) funnel.value = name;
-});
+};
+file.addEventListener("change", suggest);
+suggest(); // chosen before this was loaded
