@@ -2,7 +2,8 @@
 # module. uv is used when it is there (`make UV=` leaves it out), pip otherwise; both install the same locked hashes.
 #
 #   make demo            a simulated funnel: ingested, retrained, forecast and served (ARGS=--exit: do not serve)
-#   make test            all tests (ARGS='tests/models -k smoothing')
+#   make test            the tests, but for the slow ones (ARGS='tests/models -k smoothing')
+#   make test-slow       those: notebooks, browser, killed retrains, a million rows; a quarter of an hour
 #   make serve           the API on http://127.0.0.1:8000 (ARGS='--port 9000')
 #   make check           formatting, lint, types, import layers: changes nothing
 #   make fmt             formats and repairs what can be repaired
@@ -21,6 +22,9 @@ PYTHON := $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	2>/dev/null && echo $$python && break; done)
 ARGS :=
 
+# Where it is set, every process would compile all it imports anew: ten seconds for a run of the tests to begin.
+unexport PYTHONDONTWRITEBYTECODE
+
 ifdef UV
 INSTALL = $(UV) pip install --quiet --python $(BIN)/python --require-hashes
 EDITABLE = $(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
@@ -30,7 +34,7 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-
 EDITABLE = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 endif
 
-.PHONY: demo test serve check fmt docs lock bench bench-ablation clean help
+.PHONY: demo test test-slow serve check fmt docs lock bench bench-ablation clean help
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -42,7 +46,10 @@ serve: $(VENV)/.compiled
 	@$(BIN)/nearcast serve $(ARGS)
 
 test: $(VENV)/.ready-dev $(VENV)/.compiled
-	$(BIN)/pytest --numprocesses auto --dist worksteal $(ARGS)
+	$(BIN)/pytest --numprocesses auto --dist worksteal -m 'not slow' $(ARGS)
+
+test-slow: $(VENV)/.ready-dev $(VENV)/.compiled
+	$(BIN)/pytest --numprocesses 3 --dist worksteal -m slow $(ARGS)
 
 check: $(VENV)/.ready-dev
 	$(BIN)/ruff format --check .

@@ -8,6 +8,7 @@ rollback journal is used instead.
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -71,6 +72,20 @@ def journal_mode(version: tuple[int, ...]) -> str:
     return "WAL" if version >= SAFE_WAL else "DELETE"
 
 
+def choose_journal(connection: Any, journal: str, *, timeout: float) -> None:
+    """Set the journal; while another does the same to a new file, SQLite refuses at once instead of waiting."""
+    give_up = time.monotonic() + timeout
+    while True:
+        try:
+            connection.execute(f"PRAGMA journal_mode={journal}").fetchall()
+        except sqlite_driver().OperationalError:
+            if time.monotonic() > give_up:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
 def make_sqlite_engine(url: URL, *, timeout: float) -> Engine:
     """Engine for a SQLite file: explicit transactions, durable commits, a journal that is safe."""
     if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
@@ -85,7 +100,8 @@ def make_sqlite_engine(url: URL, *, timeout: float) -> Engine:
         connection = driver.connect(
             address, uri=True, timeout=timeout, isolation_level=None, check_same_thread=False, cached_statements=256
         )
-        for pragma in (f"journal_mode={journal}", "synchronous=FULL", "foreign_keys=ON", "cache_size=-32768"):
+        choose_journal(connection, journal, timeout=timeout)
+        for pragma in ("synchronous=FULL", "foreign_keys=ON", "cache_size=-32768"):
             connection.execute(f"PRAGMA {pragma}").fetchall()
         return connection
 

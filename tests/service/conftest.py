@@ -17,9 +17,11 @@ from typing import Any
 
 import httpx
 import numpy as np
+import psycopg
 import pytest
 
 from service.store.database import Database
+from service.store.tables import metadata
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,10 +32,31 @@ def sqlite_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'store.db'}"
 
 
+@pytest.fixture(scope="session")
+def reused_postgres_url(scratch_postgres: Callable[[], AbstractContextManager[str]]) -> Iterator[str]:
+    """One scratch database for the stores of all tests: making and migrating one for each would take a second."""
+    with scratch_postgres() as url:
+        yield url
+
+
+@pytest.fixture
+def emptied_postgres_url(reused_postgres_url: str) -> Iterator[str]:
+    """That database, its tables empty, if they are made."""
+    yield reused_postgres_url
+    with psycopg.connect(reused_postgres_url, autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        names = ", ".join(f'"{name}"' for name in metadata.tables)
+        connection.execute(f"TRUNCATE {names} RESTART IDENTITY")
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def store_url(request: pytest.FixtureRequest) -> str:
-    """Address of an empty store, on each engine in turn."""
-    return str(request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "empty_postgres_url"))
+    """Address of an empty store, on each engine in turn; on PostgreSQL with its tables for who asks for `database`."""
+    on_postgres = "emptied_postgres_url" if "database" in request.fixturenames else "empty_postgres_url"
+    return str(request.getfixturevalue("sqlite_url" if request.param == "sqlite" else on_postgres))
 
 
 @pytest.fixture
@@ -199,8 +222,10 @@ def retrained(client: httpx.Client, funnel: str) -> dict[str, Any]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Where the store matters, on each engine in turn."""
-    engines = ["sqlite"] if metafunc.definition.get_closest_marker("one_engine") else ["sqlite", "postgresql"]
+    """Where the store matters, on each engine in turn; the second one is left to the slow tests."""
+    engines: list[Any] = ["sqlite"]
+    if not metafunc.definition.get_closest_marker("one_engine"):
+        engines.append(pytest.param("postgresql", marks=pytest.mark.slow))
     for name, scope in (("server", "session"), ("store", "module")):
         if name in metafunc.fixturenames:
             metafunc.parametrize(name, engines, indirect=True, scope=scope)

@@ -28,6 +28,7 @@ def replicas(request, tmp_path_factory, scratch_postgres, start_server, sales_ev
         yield one, other
 
 
+@pytest.mark.slow
 def test_a_version_activated_at_one_server_is_served_by_the_other_within_two_seconds(replicas, wait):
     one, other = replicas
     with one.client() as told, other.client() as asked:

@@ -284,6 +284,7 @@ def test_backtest_writes_every_step_of_every_series_at_every_cutoff(nearcast, ev
         assert values == sorted(values)
 
 
+@pytest.mark.slow
 @pytest.mark.one_engine
 def test_backtest_draws_how_the_error_grows_with_the_steps(nearcast, events):
     command = [
@@ -302,6 +303,7 @@ def test_backtest_draws_how_the_error_grows_with_the_steps(nearcast, events):
         assert "|" in line
 
 
+@pytest.mark.slow
 def test_the_gate_is_declared_by_ingest_and_refuses_a_far_horizon_with_the_measured_error(nearcast, home, sales_events):
     few = [line for line in sales_events.splitlines() if line.startswith("entity_id") or ",2024-01" in line]
     (home / "few.csv").write_text("\n".join(few))
@@ -314,6 +316,7 @@ def test_the_gate_is_declared_by_ingest_and_refuses_a_far_horizon_with_the_measu
     assert "56" in nearcast("forecast", "--funnel", "gated", "--horizon", "56").stdout
 
 
+@pytest.mark.slow
 @pytest.mark.one_engine
 def test_backtest_forecasts_the_same_whatever_rows_come_later(nearcast, sales_events, tmp_path):
     head, *rows = sales_events.splitlines()
@@ -386,6 +389,7 @@ def test_the_demo_forecasts_and_a_second_run_finds_nothing_new(nearcast, home):
     assert not (home / "nearcast-demo").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.one_engine
 def test_the_demo_serves_what_it_trained(home, nearcast, wait, tmp_path):
     import socket

@@ -17,6 +17,12 @@ from service.store.errors import SchemaError
 from service.store.tables import SCHEMA_HEAD, metadata
 
 
+@pytest.fixture
+def emptied_postgres_url(empty_postgres_url):
+    """Not the database that tests share: these leave other tables behind."""
+    return empty_postgres_url
+
+
 def test_the_release_knows_its_own_newest_migration():
     assert migrations.head() == SCHEMA_HEAD
 

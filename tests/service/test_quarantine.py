@@ -159,6 +159,7 @@ def test_of_1000_series_the_one_that_kills_its_worker_is_quarantined_on_every_ki
     assert_allclose(segments, forecasts[TOTAL, "visit"].mean)
 
 
+@pytest.mark.slow
 def test_what_is_quarantined_is_tried_again_at_the_next_retrain(sqlite_database, functions, fit_with):
     fit_with(functions.killing)
     pool = Pool("process", processes=2)
@@ -181,6 +182,7 @@ def test_what_is_quarantined_is_tried_again_at_the_next_retrain(sqlite_database,
     assert retrain(sqlite_database, "shops", now=NOW, pool=pool).reason == "nothing new since version 3"
 
 
+@pytest.mark.slow
 def test_a_series_that_kills_the_job_itself_is_fitted_apart_the_next_time(sqlite_database, functions, fit_with):
     upload(sqlite_database, segments=130)
     retrain(sqlite_database, "shops", now=NOW)

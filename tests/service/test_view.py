@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import time
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -123,26 +122,3 @@ def test_a_role_that_may_read_the_view_may_read_nothing_else(empty_postgres_url)
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute("SELECT * FROM events")
         connection.rollback()
-
-
-@pytest.mark.slow
-def test_what_the_view_costs_a_publish_of_ten_thousand_series_is_small(database, monkeypatch):
-    made = [forecast(stage, segment=f"s{number}") for number in range(5000) for stage in ("lead", "won")]
-    publish(database, *made)
-
-    def timed() -> float:
-        started = time.process_time()
-        publish(database, *made)
-        return time.process_time() - started
-
-    whole = min(timed() for _ in range(3))
-    monkeypatch.setattr("service.store.versions.show", lambda *_: None)
-    bare = min(timed() for _ in range(3))
-    monkeypatch.undo()
-    publish(database, *made)
-    started = time.perf_counter()
-    _, ((rows,),) = plain(database, "SELECT count(*) FROM nearcast_forecast WHERE q0_9 >= mean")
-    read = time.perf_counter() - started
-    print(f"{database.dialect}: publish {whole:.2f} s of processor, {bare:.2f} s without; view read in {read:.2f} s")
-    assert rows == 280_000
-    assert whole < 3 * bare

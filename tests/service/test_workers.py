@@ -63,6 +63,7 @@ def test_a_worker_that_dies_loses_its_chunk_only_and_is_replaced(robust_pool):
         assert mapper(operator.neg, [1, 2, 3]) == [-1, -2, -3]
 
 
+@pytest.mark.slow
 def test_a_chunk_that_takes_too_long_is_lost_and_its_worker_ended(robust_pool):
     began = time.monotonic()
     with make_mapper(robust_pool) as mapper:
@@ -147,6 +148,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="lists child processes through Linux's /proc")
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_workers_end_when_their_coordinator_is_killed_or_interrupted(tmp_path, how):
