@@ -24,7 +24,7 @@ from models.kernel import kernel
 Array = npt.NDArray[np.float64]
 Days = npt.NDArray[np.int64]
 
-HALF_LIFE = 90.0
+HALF_LIFE = 60.0
 """Half-life of the errors behind phi, psi and the central scale, periods."""
 NEIGHBOUR = 0.3
 """What the errors of the buckets beside a bucket count."""
