@@ -14,6 +14,7 @@ from benchmarks import (
     dashboard,
     ingest,
     kill,
+    lateness,
     live,
     oracle,
     race,
@@ -36,6 +37,7 @@ BENCHMARKS: dict[str, Callable[[], Result]] = {
     "oracle": oracle.run,
     "shock": shock.run,
     "live": live.run,
+    "lateness": lateness.run,
 }
 
 

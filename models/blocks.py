@@ -11,6 +11,7 @@ import numpy.typing as npt
 from models.calendar import Calendar, number_from_day
 from models.calibration import SeriesForecasts
 from models.cascade import Panel
+from models.completion import completed
 from models.doubt import Doubt, make_doubt, mixed
 from models.forecast import STEP_DAYS
 from models.funnel import SEASON_LENGTH, TOTAL
@@ -52,6 +53,7 @@ class Block:
 
     panel: all periods; priced: their value, if any has one. rows: which funnels of the history these are. memory: what
     is remembered of them, of the same funnels in the same order; changed: (funnels,), those whose past is not that.
+    told: see `models.history.History`.
     """
 
     panel: Panel
@@ -63,6 +65,12 @@ class Block:
     changed: npt.NDArray[np.bool_]
     wishes: Wishes
     doubt: Doubt | None
+    told: Array | None
+
+    @property
+    def settled(self) -> int:
+        """Periods before those that are habitually incomplete: a state knows of no later ones."""
+        return self.panel.periods - (0 if self.told is None else self.told.shape[1])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,33 +116,36 @@ def make_plan(
     )
     names = (TOTAL, *history.segments)
     size = max(1, BLOCK // len(history.stages))
-    memories, anew = _usable(before, frame, types, periods=history.periods)
+    settled = history.periods - (0 if history.told is None else history.told.shape[1])
+    memories, anew = _usable(before, frame, types, settled=settled)
     blocks, left = [], dict(zip(names, range(len(names)), strict=True))
     for memory in gathered(memories, size=size):
         kept = [name for name in memory.segments if name in left]
         if kept:
             rows = tuple(left.pop(name) for name in kept)
             part = part_of(whole, rows), priced and priced_part(priced, rows)
-            blocks.append(_remembered(part, rows, memory, kept, frame=frame, wishes=wishes, doubt=doubt))
+            block = _remembered(part, rows, memory, kept, frame=frame, wishes=wishes, doubt=doubt)
+            blocks.append(replace(block, told=history.told))
     rest = list(left.values())
     for first in range(0, len(rest), size):
         rows = tuple(rest[first : first + size])
         segments = tuple(names[row] for row in rows)
         everything = np.ones(len(rows), dtype=np.bool_)
         own = priced and priced_part(priced, rows)
-        blocks.append(Block(part_of(whole, rows), own, rows, segments, frame, None, everything, wishes, doubt))
+        panel = part_of(whole, rows)
+        blocks.append(Block(panel, own, rows, segments, frame, None, everything, wishes, doubt, history.told))
     return Plan(blocks, note, anew)
 
 
-def _usable(before: Iterable[bytes], frame: Frame, types: Days, *, periods: int) -> tuple[list[Memory], str | None]:
+def _usable(before: Iterable[bytes], frame: Frame, types: Days, *, settled: int) -> tuple[list[Memory], str | None]:
     """The memories that can be continued: all of them or none, and then why."""
     memories = []
     for payload in before:
         memory = memory_from_bytes(payload, frame=frame)
         if memory is None:
             return [], "the funnel's first day, stages or horizon, or the kind of state, are not those remembered"
-        if memory.state.seen > periods:
-            return [], "the history ends before what is remembered"
+        if memory.state.seen > settled:
+            return [], "the history ends, or its days begin to be incomplete, before what is remembered does"
         if not np.array_equal(memory.day_types, types[: len(memory.day_types)]):
             return [], "the calendar says something else about past days than before"
         memories.append(memory)
@@ -155,7 +166,7 @@ def _remembered(
     changed = (digests_of(*part, periods=memory.state.seen) != memory.digests[places]).any(axis=1)
     if len(kept) < len(memory.segments):
         memory = part_of_memory(memory, places)
-    return Block(*part, rows, tuple(kept), frame, memory, np.asarray(changed), wishes, doubt)
+    return Block(*part, rows, tuple(kept), frame, memory, np.asarray(changed), wishes, doubt, None)
 
 
 def divide(block: Block, size: int) -> list[Block]:
@@ -177,31 +188,35 @@ def divide(block: Block, size: int) -> list[Block]:
     return parts
 
 
-def part_of(panel: Panel, rows: Sequence[int], *, since: int = 0) -> Panel:
-    """Some funnels of a panel, from a period on."""
+def part_of(panel: Panel, rows: Sequence[int], *, since: int = 0, until: int | None = None) -> Panel:
+    """Some funnels of a panel, from a period on and before another."""
+    end = panel.periods if until is None else until
     return Panel(
-        panel.counts[np.asarray(rows)][:, :, since:],
-        _moves_of(panel.moves, rows, since=since),
-        panel.day_types[since:],
+        panel.counts[np.asarray(rows)][:, :, since:end],
+        _moves_of(panel.moves, rows, since=since, end=end),
+        panel.day_types[since : len(panel.day_types) - panel.periods + end],
         panel.start_day,
         panel.season_length,
     )
 
 
-def priced_part(priced: Priced, rows: Sequence[int], *, since: int = 0) -> Priced:
-    """Some funnels of a panel's value, from a period on."""
+def priced_part(priced: Priced, rows: Sequence[int], *, since: int = 0, until: int | None = None) -> Priced:
+    """Some funnels of a panel's value, from a period on and before another."""
     chosen = np.asarray(rows)
-    return Priced(
-        priced.amounts[chosen][:, :, since:], _moves_of(priced.moves, rows, since=since), priced.units[chosen]
-    )
+    end = priced.amounts.shape[2] if until is None else until
+    moves = _moves_of(priced.moves, rows, since=since, end=end)
+    return Priced(priced.amounts[chosen][:, :, since:end], moves, priced.units[chosen])
 
 
-def _moves_of(moves: Sequence[Sequence[Days | None]], rows: Sequence[int], *, since: int) -> list[list[Days | None]]:
-    return [[None if part is None else _moves_since(part, since) for part in moves[row]] for row in rows]
+def _moves_of(
+    moves: Sequence[Sequence[Days | None]], rows: Sequence[int], *, since: int, end: int
+) -> list[list[Days | None]]:
+    return [[None if part is None else _moves_within(part, since, end) for part in moves[row]] for row in rows]
 
 
-def _moves_since(moves: Days, since: int) -> Days:
-    later = moves[np.searchsorted(moves[:, 0], since) :]
+def _moves_within(moves: Days, since: int, end: int) -> Days:
+    first, last = np.searchsorted(moves[:, 0], [since, end])
+    later = moves[first:last]
     return later - np.array([since, 0, 0, 0, 0]) if since else later
 
 
@@ -222,7 +237,7 @@ def fit_block(block: Block) -> BlockResult:
     funnels, horizon = len(block.rows), block.frame.horizon
     made: list[SeriesForecasts] = []
     valued: list[SeriesForecasts] = []
-    states, places = [], []
+    states, latest, places = [], [], []
     for chosen in (np.flatnonzero(~block.changed), np.flatnonzero(block.changed)):
         if not len(chosen):
             continue
@@ -236,34 +251,69 @@ def fit_block(block: Block) -> BlockResult:
                 season_length=block.panel.season_length,
                 valued=block.frame.valued,
             )
-        panel = part_of(block.panel, chosen.tolist(), since=state.seen)
-        priced = block.priced and priced_part(block.priced, chosen.tolist(), since=state.seen)
+        span = {"since": state.seen, "until": block.settled}
+        panel = part_of(block.panel, chosen.tolist(), **span)
+        priced = block.priced and priced_part(block.priced, chosen.tolist(), **span)
         counts, value, after = forecast_funnels(
             state, panel, horizon=horizon, scored=block.wishes.scored, priced=priced
         )
+        last = after
+        if block.told is not None:
+            counts, value, last = _continued(block, block.told, after, (counts, value), chosen=chosen.tolist())
         if block.doubt is not None:
-            counts, value = _doubted(block, block.doubt, after, (counts, value), chosen=chosen.tolist())
+            counts, value = _doubted(block, block.doubt, last, (counts, value), chosen=chosen.tolist())
         made.append(counts)
         valued += [] if value is None else [value]
         states.append(after)
+        latest.append(last)
         places.append(chosen)
     order = np.argsort(np.concatenate(places))
-    state = states[0]
-    if len(states) > 1:
-        joined = join(states, [np.arange(len(part)) for part in places])
-        state = join([joined], [order])
     memory = Memory(
         block.frame,
         block.segments,
-        block.panel.day_types,
-        digests_of(block.panel, block.priced, periods=block.panel.periods),
-        state,
+        block.panel.day_types[: block.settled + horizon],
+        digests_of(block.panel, block.priced, periods=block.settled),
+        _as_one(states, places, order),
     )
     answers = None
     if block.wishes.responses:
+        state = memory.state if block.told is None else _as_one(latest, places, order)
         answers = responses_of_state(state, block.panel.day_types[block.panel.periods :])
     value = _in_order(valued, order, funnels=funnels) if valued else None
     return BlockResult(_in_order(made, order, funnels=funnels), value, bytes_from_memory(memory), answers)
+
+
+def _as_one(
+    states: Sequence[PanelState], places: Sequence[npt.NDArray[np.intp]], order: npt.NDArray[np.intp]
+) -> PanelState:
+    """The states of a block's parts as one, funnels in the given order."""
+    if len(states) == 1:
+        return states[0]
+    return join([join(states, [np.arange(len(part)) for part in places])], [order])
+
+
+def _continued(
+    block: Block,
+    told: Array,
+    state: PanelState,
+    made: tuple[SeriesForecasts, SeriesForecasts | None],
+    *,
+    chosen: Sequence[int],
+) -> tuple[SeriesForecasts, SeriesForecasts | None, PanelState]:
+    """Forecasts after the periods that are habitually incomplete, as completed, and the state then.
+
+    `made` and `state` are those before these periods. Scores are of complete ones only.
+    """
+    panel = part_of(block.panel, chosen, since=block.settled)
+    priced = block.priced and priced_part(block.priced, chosen, since=block.settled)
+    panel, priced = completed(panel, priced, told, *made)
+    counts, value, after = forecast_funnels(
+        state, panel, horizon=block.frame.horizon, scored=block.wishes.scored, priced=priced
+    )
+    counts = replace(counts, sums=made[0].sums, scale=made[0].scale)
+    if value is not None and made[1] is not None:
+        value = replace(value, sums=made[1].sums, scale=made[1].scale)
+    return counts, value, after
 
 
 def _doubted(

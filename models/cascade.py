@@ -38,7 +38,8 @@ class Panel:
     counts: (funnels, stages, periods), NaN where missing. moves: per funnel and transition, see
     `spells.moves_from_days`, of the new periods, the first of which is 0; None where a stage came as counts.
     day_types: (periods + horizon,). start_day: absolute number of the first period of all, new or not. worth: of one
-    in the numbers of the moves.
+    in the numbers of the moves. told: (stages, periods), share of each period's final count that is in the moves, and
+    missing: (funnels, stages, periods), what is in the counts alone, see `models.completion`; None: nothing is.
     """
 
     counts: Array
@@ -47,6 +48,8 @@ class Panel:
     start_day: int
     season_length: int
     worth: float = 1.0
+    told: Array | None = None
+    missing: Array | None = None
 
     @property
     def periods(self) -> int:
@@ -187,6 +190,7 @@ def _pass_on(
             origins=asked,
             inflow=inflow[row, pending:],
             earlier=earlier[row],
+            untold=_untold(panel, row, stage),
         )
         waits.append(wait)
         share[row] = np.clip(np.divide(held, made[row, -1], out=np.zeros(horizon), where=made[row, -1] > 0), 0, 1)
@@ -215,6 +219,7 @@ def _wait(
     origins: Ints,
     inflow: Array,
     earlier: Array,
+    untold: conversion.Untold | None,
 ) -> tuple[conversion.ConversionState | lag.LagState, Array, Array]:
     """One transition of one funnel: the state after, what it promises at every origin, and what of the last promise
     comes from entities in the funnel.
@@ -228,12 +233,20 @@ def _wait(
         state,
         moves,
         panel.day_types,
-        observed=~np.isnan(pair[1]),
+        observed=~np.isnan(pair[1]) if untold is None else ~np.isnan(pair[1]) & (untold.share >= 1),
         origins=origins,
         inflow=inflow,
         worth=panel.worth,
+        untold=untold,
     )
     return waiting, made, conversion.forecast(waiting, ahead, earlier)
+
+
+def _untold(panel: Panel, row: int, stage: int) -> conversion.Untold | None:
+    """What the moves into a stage do not hold yet."""
+    if panel.told is None or panel.missing is None:
+        return None
+    return conversion.Untold(panel.told[stage], panel.missing[row, stage - 1])
 
 
 def _prior(done: Array, *, pending: int, counted: bool) -> Array:

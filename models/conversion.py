@@ -62,6 +62,16 @@ class ConversionState:
         return replace(self, **{field.name: getattr(self, field.name).copy() for field in fields(self)})
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Untold:
+    """What is told of late. share: (periods,), of the conversions that is in the moves; where it is below 1, of those
+    waiting as many more are taken to have converted as the hazards make likely. entrants: (periods,), not in the moves.
+    """
+
+    share: Array
+    entrants: Array
+
+
 def make_state(*, season_length: int) -> ConversionState:
     """Return the state before the first entity."""
     table = (TABLES, season_length + 1, BINS)
@@ -78,6 +88,7 @@ def advance(
     origins: Ints,
     inflow: Array,
     worth: float = 1.0,
+    untold: Untold | None = None,
 ) -> tuple[ConversionState, Array]:
     """Run new periods through the state.
 
@@ -97,6 +108,8 @@ def advance(
         (origins, horizon), expected entrants at the stage after each origin.
     worth
         Of one in the numbers of the moves.
+    untold
+        What the moves do not hold yet; None: nothing.
 
     Returns
     -------
@@ -114,6 +127,8 @@ def advance(
         worth,
         np.ascontiguousarray(day_types, dtype=np.int64),
         observed,
+        np.ones(observed.size) if untold is None else np.ascontiguousarray(untold.share),
+        np.zeros(observed.size) if untold is None else np.ascontiguousarray(untold.entrants),
         origins,
         np.ascontiguousarray(inflow),
         forecasts,
@@ -151,7 +166,7 @@ def responses(state: ConversionState, day_types: Ints) -> Array:
 
 
 @kernel
-def _advance(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for the compiler
+def _advance(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one pass over time, in one place for the compiler
     converted: Array,
     exited: Array,
     at_risk: Array,
@@ -161,6 +176,8 @@ def _advance(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for t
     worth: float,
     types: Ints,
     observed: Flags,
+    share: Array,
+    entrants: Array,
     origins: Ints,
     inflow: Array,
     out: Array,
@@ -174,6 +191,8 @@ def _advance(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for t
                 row += 1
             _move_on(waiting)
             _enter(waiting, entries, moves[first:row], worth, decay)
+            if entrants[t] > 0.0:
+                waiting += entrants[t] * _starts(entries)
             if observed[t]:
                 converted *= decay
                 exited *= decay
@@ -191,6 +210,8 @@ def _advance(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for t
                 if observed[t]:
                     events = converted if kind == CONVERTED else exited
                     events[TABLE_OF_CLOCK[clock], types[t], BIN_OF_CELL[clock, cell]] += number
+            if share[t] < 1.0:
+                _convert_untold(_hazards(converted, exited, at_risk)[0], waiting, types[t], share[t])
         while at < origins.size and origins[at] == t:
             _forecast(converted, exited, at_risk, waiting, entries, types[t + 1 :], inflow[at], out[at])
             at += 1
@@ -221,6 +242,15 @@ def _enter(waiting: Array, entries: Array, moves: Ints, worth: float, decay: flo
             waiting[clock, cell] += number
         if kind == ENTERED:
             entries[clock, cell] += number
+
+
+@kernel
+def _convert_untold(convert: Array, waiting: Array, kind: int, told: float) -> None:
+    """Take away those who have likely converted without being told of: of whom nothing was told, by Bayes' rule."""
+    for clock in range(waiting.shape[0]):
+        for cell in range(CELLS[clock]):
+            hazard = convert[TABLE_OF_CLOCK[clock], kind, BIN_OF_CELL[clock, cell]]
+            waiting[clock, cell] *= 1.0 - hazard * (1.0 - told) / (1.0 - hazard * told)
 
 
 @kernel

@@ -42,6 +42,9 @@ class History:
         Stage that the entities' due days speak of; None without one.
     repairs
         What the gate and the cleaning did to get here.
+    told
+        Share of the final count that is known of the last periods, (stages, young periods), see `models.lateness`;
+        None: no period is habitually incomplete.
     """
 
     start: date
@@ -54,6 +57,7 @@ class History:
     counted: tuple[str, ...] = ()
     due_stage: str | None = None
     repairs: tuple[Repair, ...] = ()
+    told: npt.NDArray[np.float64] | None = None
 
     @property
     def periods(self) -> int:

@@ -41,6 +41,8 @@ MOST_ALERTS = 1000
 DRIFT = 1.5
 """A recent live loss of so many times the backtest's is a drift, once it is that of DRIFT_LEAST actuals."""
 DRIFT_LEAST = 14
+LEAST_TOLD = 0.5
+"""An actual of which less is known raises no alert."""
 FORMAT = 1
 
 
@@ -95,7 +97,15 @@ def make_live(series: Sequence[Series], *, horizon: int) -> Live:
     )
 
 
-def advance(before: Live | None, forecasts: Sequence[Forecast], counts: Array, *, start: int, backtest: Array) -> Live:
+def advance(
+    before: Live | None,
+    forecasts: Sequence[Forecast],
+    counts: Array,
+    *,
+    start: int,
+    backtest: Array,
+    told: Array | None = None,
+) -> Live:
     """Score what was published against the actuals that have arrived, and remember what is published now.
 
     Parameters
@@ -108,6 +118,9 @@ def advance(before: Live | None, forecasts: Sequence[Forecast], counts: Array, *
         Number of the first period.
     backtest
         (n,), see `Live`.
+    told
+        (n, young periods), share of the last counts that is known, where that is habitually not all: they wait to be
+        scored until they are complete, and are looked at for alerts as what they are likely to be, if half is known.
     """
     series = tuple((forecast.segment, forecast.stage) for forecast in forecasts)
     horizon = max(forecast.horizon for forecast in forecasts)
@@ -117,7 +130,8 @@ def advance(before: Live | None, forecasts: Sequence[Forecast], counts: Array, *
         live = make_live(series, horizon=horizon)
     else:
         live = _aligned(before, series)
-        live = _revised(_alerted(_scored(live, counts, start), counts, start), mean, cutoff)
+        settled = counts if told is None else counts[:, : counts.shape[1] - told.shape[1]]
+        live = _revised(_alerted(_scored(live, settled, start), _likely(counts, told), start), mean, cutoff)
     live = replace(live, backtest=backtest, latest=mean, bounds=_bounds(forecasts))
     return _issue(live, forecasts, cutoff) if cutoff > live.cutoff else live
 
@@ -165,6 +179,16 @@ def _scored(live: Live, counts: Array, start: int) -> Live:
         blocks=live.blocks[left],
         waiting=live.waiting[:, left],
     )
+
+
+def _likely(counts: Array, told: Array | None) -> Array:
+    """Counts with the last ones as they will likely be, NaN where too little of them is known to tell."""
+    if told is None:
+        return counts
+    young = np.where(
+        told >= LEAST_TOLD, counts[:, counts.shape[1] - told.shape[1] :] / np.maximum(told, LEAST_TOLD), np.nan
+    )
+    return np.concatenate([counts[:, : counts.shape[1] - told.shape[1]], young], axis=1)
 
 
 def _alerted(live: Live, counts: Array, start: int) -> Live:

@@ -48,12 +48,13 @@ class Priced:
     """Value of the funnels of a panel, in their units.
 
     amounts: (funnels, stages, periods), >= 0, NaN where none was told. moves: as of the panel, in GRAIN. units:
-    (funnels,), in money.
+    (funnels,), in money. missing: as of the panel, in units.
     """
 
     amounts: Array
     moves: Sequence[Sequence[Ints | None]]
     units: Array
+    missing: Array | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -165,7 +166,7 @@ def forecast_value(
     now = counted.mean[:, :, -1]
     passed = cascade.pass_down(
         state.transitions,
-        replace(panel, counts=priced.amounts, moves=priced.moves, worth=GRAIN),
+        replace(panel, counts=priced.amounts, moves=priced.moves, worth=GRAIN, missing=priced.missing),
         origins=origins,
         alone=mean.reshape(shape),
         pending=state.calibration.mean.reshape(funnels, stages, -1, horizon),

@@ -190,10 +190,14 @@ def error_growth(scorecard: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]
 def forecast_document(served: Served, selection: Selection, *, stale: bool = False) -> dict[str, Any]:
     """The JSON answer of `GET /v1/funnels/{funnel}/forecast` and of `nearcast forecast --json`."""
     chosen, horizon = select(served, selection)
+    late = {each["stage"]: each["days"] for each in served.quality.get("completeness", ())}
     return {
         **header_document(served, selection, stale=stale),
         "forecasts": [
-            series_document(forecast, horizon=horizon, levels=selection.levels, funnel=served.funnel)
+            {
+                **series_document(forecast, horizon=horizon, levels=selection.levels, funnel=served.funnel),
+                "completeness": late.get(forecast.stage, []),
+            }
             for forecast in chosen
         ],
     }

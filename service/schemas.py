@@ -136,6 +136,15 @@ class CoverageDocument(Schema):
     samples: int
 
 
+class CompletenessDocument(Schema):
+    """How much of a young day is told of, as learnt from the uploads: median of the weeks, and their quartiles."""
+
+    ds: date
+    share: float = Field(ge=0, le=1)
+    low: float
+    high: float
+
+
 class SeriesForecast(Schema):
     """The forecast of one stage and segment."""
 
@@ -147,6 +156,10 @@ class SeriesForecast(Schema):
     refused: str | None = Field(description="Why steps past reliable_until are left out; null when none are.")
     coverage: dict[str, CoverageDocument]
     repairs: list[str]
+    completeness: list[CompletenessDocument] = Field(
+        description="Days that are told of late and not complete at the cutoff, newest first: the forecast starts from "
+        "what they are likely to come to."
+    )
     steps: list[StepDocument]
 
 

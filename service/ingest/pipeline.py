@@ -22,6 +22,7 @@ from service.ingest.intake import Intake
 from service.ingest.options import AGES, REPAIRS, Format, IngestOptions, IngestReport
 from service.ingest.source import format_from_name, opened, read_chunks
 from service.schedule import check_schedule
+from service.store.arrivals import write_arrivals
 from service.store.database import Database
 from service.store.funnels import (
     FunnelRecord,
@@ -199,6 +200,8 @@ class _Merge:
             inferred=declaration_from_funnel(funnel) if proposed and inferred else None,
             notes=(*notes, *_closing_notes(intake, report)),
         )
+        shape = COUNTS if intake.kind == "counts" else EVENTS
+        write_arrivals(connection, shape, upload, timezone=funnel.timezone)
         finish_upload(connection, upload, changed=merged.changed, report=report.as_json())
         if self.terms.settle is not None:
             self.terms.settle(connection, record.id, intake)

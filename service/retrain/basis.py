@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.engine import Connection
 
+from models.arrivals import Arrivals
 from models.state import facts_from_record
 from service.retrain.quarantine import quarantine_documents, quarantined_in, reason_to_retry
 from service.retrain.reading import Reading, read_rows
+from service.store.arrivals import read_arrivals
 from service.store.funnels import FunnelRecord, get_funnel
 from service.store.uploads import changed_since, fresh_until, watermark
 from service.store.versions import Draft, Version, get_version
@@ -20,12 +22,15 @@ if TYPE_CHECKING:
     from models.calendar import Calendar
     from models.engine import Fitted
     from models.history import History
-    from models.repairs import Repair
+    from models.lateness import Lateness
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Basis:
-    """What a retrain starts from, read in one snapshot; `reading` is None when there is nothing new to read for."""
+    """What a retrain starts from, read in one snapshot; `reading` is None when there is nothing new to read for.
+
+    arrivals: what uploads changed in recent days, from which is learnt how late they are told of.
+    """
 
     record: FunnelRecord
     active: Version | None
@@ -34,6 +39,7 @@ class Basis:
     fresh_until: int | None
     calendar: Calendar
     reading: Reading | None
+    arrivals: tuple[Arrivals, ...]
 
 
 def read_basis(connection: Connection, name: str) -> Basis:
@@ -54,23 +60,26 @@ def read_basis(connection: Connection, name: str) -> Basis:
         fresh_until=fresh_until(connection, record.id),
         calendar=calendar,
         reading=None if unread else read_rows(connection, record.id, upload=last),
+        arrivals=() if unread else read_arrivals(connection, record.id, upload=last),
     )
 
 
-def clean_history(basis: Basis) -> tuple[History, tuple[Repair, ...]]:
-    """The history up to the last complete day, cleaned as it is in a backtest.
+def clean_history(basis: Basis) -> tuple[History, tuple[Lateness, ...]]:
+    """The history up to the last day that is over, cleaned as in a backtest, and what is late of its young days.
 
     Raises HistoryError when there is none.
     """
     from models.cleaning import clean  # noqa: PLC0415 - loads the numeric libraries
     from models.freshness import last_complete_day  # noqa: PLC0415
     from models.history import make_history  # noqa: PLC0415
+    from models.lateness import lateness_of_stages, with_lateness  # noqa: PLC0415
 
     funnel, reading = basis.record.funnel, basis.reading
     events, counts = (None, None) if reading is None else (reading.events, reading.counts)
     cutoff = last_complete_day(events, counts, funnel, fresh_until=basis.fresh_until)
     history = make_history(funnel, events=events, counts=counts, cutoff=cutoff)
-    return clean(history, calendar=basis.calendar)
+    late = [each for told in basis.arrivals for each in lateness_of_stages(told, funnel)]
+    return with_lateness(clean(history, calendar=basis.calendar)[0], late), tuple(late)
 
 
 def reason_to_publish(basis: Basis, cutoff: date) -> str | None:
@@ -89,13 +98,15 @@ def reason_to_publish(basis: Basis, cutoff: date) -> str | None:
     return reason_to_retry(active)
 
 
-def make_draft(basis: Basis, history: History, fitted: Fitted, repairs: Sequence[Repair], *, reason: str) -> Draft:
+def make_draft(basis: Basis, history: History, fitted: Fitted, late: Sequence[Lateness], *, reason: str) -> Draft:
     """The version as it will be published."""
     from models.flow import flow_from_history, latest_counts  # noqa: PLC0415 - loads the numeric libraries
     from models.freshness import partial_until  # noqa: PLC0415
+    from models.lateness import completeness_documents  # noqa: PLC0415
 
     quality: dict[str, Any] = {
-        "repairs": [facts_from_record(repair) for repair in repairs],
+        "repairs": [facts_from_record(repair) for repair in history.repairs],
+        "completeness": completeness_documents(history, late),
         "fallbacks": [
             {"segment": forecast.segment, "stage": forecast.stage, "reason": forecast.fallback_reason}
             for forecast in fitted.forecasts

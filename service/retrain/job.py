@@ -156,7 +156,7 @@ class Job:
         if basis.reading is None and basis.active is not None:
             return self._nothing_new(f"nothing new since version {basis.active.number}")
         with self._phase("clean"):
-            history, repairs = clean_history(basis)
+            history, late = clean_history(basis)
         reason = reason_to_publish(basis, history.cutoff)
         if reason is None:
             assert basis.active is not None
@@ -168,7 +168,7 @@ class Job:
             assert basis.active is not None
             return self._nothing_new(f"nothing new since version {basis.active.number}; what is quarantined stays so")
         with self._phase("publish"):
-            draft = make_draft(basis, history, fitted, repairs, reason=reason)
+            draft = make_draft(basis, history, fitted, late, reason=reason)
             draft = with_live(draft, live_after(issued, history, fitted))
             return self._publish(basis, draft, fitted)
 

@@ -43,7 +43,8 @@ def live_after(payload: bytes | None, history: History, fitted: Fitted) -> Live:
         if found := losses.get((forecast.segment, forecast.stage)):
             backtest[row] = np.average([wql for _, wql in found], weights=[n for n, _ in found])
     start = number_from_day(history.start) // STEP_DAYS[history.frequency]
-    return advance(before, fitted.forecasts, history.matrix, start=start, backtest=backtest)
+    told = None if history.told is None else np.tile(history.told, (len(backtest) // len(history.stages), 1))
+    return advance(before, fitted.forecasts, history.matrix, start=start, backtest=backtest, told=told)
 
 
 def with_live(draft: Draft, live: Live) -> Draft:

@@ -23,7 +23,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA_HEAD = "0006"
+SCHEMA_HEAD = "0007"
 """Migration that makes these tables; a test holds it equal to the newest one."""
 
 NAMING = {
@@ -133,6 +133,17 @@ count_revisions = Table(
     Column("value", Double),
     Column("retracted", Boolean, nullable=False),
     Column("upload", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+arrivals = Table(
+    "arrivals",
+    metadata,
+    key("funnel_id", Integer),
+    key("upload", Integer),
+    key("stage", NAME),
+    key("day", Integer),
+    Column("change", Double, nullable=False, comment="by how much the upload changed the count of this day"),
     sqlite_with_rowid=False,
 )
 

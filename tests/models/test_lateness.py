@@ -1,0 +1,151 @@
+"""How complete young days are is learnt from what uploads changed, and only where lateness is a habit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from models.arrivals import Arrivals
+from models.calendar import day_from_number, number_from_day
+from models.funnel import Funnel
+from models.history import History
+from models.lateness import MATURE, completeness_documents, lateness_of_stages, with_lateness
+
+FUNNEL = Funnel(stages=("lead", "won"), timezone="Europe/Amsterdam")
+HOUR = 3_600_000_000
+FIRST = number_from_day(date(2026, 1, 5))
+
+
+def nightly(
+    days: int,
+    shares: Sequence[float],
+    *,
+    rate: float = 60.0,
+    missed: Sequence[int] = (),
+    more: Sequence[tuple[int, int, float]] = (),
+    seed: int = 0,
+) -> Arrivals:
+    """An upload a night about two hours after midnight, the first being history; `shares`: told after 0, 1, ... nights.
+
+    `missed` nights bring nothing, and the next one brings what they would have; `more`: (upload, day, change).
+    """
+    generator = np.random.default_rng(seed)
+    nights = [night for night in range(days) if night not in missed]
+    fresh = [(FIRST + night + 1) * 24 * HOUR + HOUR + int(generator.integers(-10, 10)) * HOUR // 60 for night in nights]
+    rows = [(nights.index(upload), FIRST + day, change) for upload, day, change in more]
+    for day in range(days):
+        for age, told in enumerate(generator.multinomial(generator.poisson(rate), shares)):
+            later = [place for place, night in enumerate(nights) if night >= day + age]
+            if told and later and later[0] > 0:
+                rows.append((later[0], FIRST + day, float(told)))
+    upload, day, change = (np.array(column) for column in zip(*rows, strict=True))
+    return Arrivals(np.array(fresh), upload, ["won"] * len(rows), day, change.astype(float))
+
+
+def known(periods: int, *, end: int) -> History:
+    counts = np.full((1, 2, periods), 60.0)
+    return History(day_from_number(FIRST + end - periods), "day", (), ("lead", "won"), counts)
+
+
+@pytest.mark.parametrize("days", [60, 90, 250])
+def test_the_share_that_is_told_at_each_age_is_recovered(days):
+    (late,) = lateness_of_stages(nightly(days, [0.6, 0.2, 0.15, 0.05]), FUNNEL)
+    assert late.stage == "won"
+    assert_allclose(late.share[:5], [0.6, 0.8, 0.95, 1.0, 1.0], atol=0.04)
+    assert (late.low <= late.high).all()
+    assert late.days == min(days - MATURE - 2, 126)
+    assert late.last == FIRST + days - 1
+
+
+def test_nothing_is_said_before_three_weeks_are_complete():
+    assert lateness_of_stages(nightly(MATURE + 15, [0.5, 0.5]), FUNNEL) == ()
+    assert len(lateness_of_stages(nightly(MATURE + 23, [0.5, 0.5]), FUNNEL)) == 1
+
+
+def test_what_comes_in_time_is_not_late():
+    assert lateness_of_stages(nightly(120, [1.0]), FUNNEL) == ()
+    assert lateness_of_stages(nightly(120, [0.999, 0.001], rate=400.0), FUNNEL) == ()
+
+
+def test_nights_without_an_upload_make_nothing_late():
+    assert lateness_of_stages(nightly(120, [1.0], missed=range(60, 70)), FUNNEL) == ()
+
+
+def test_one_outage_that_was_filled_up_is_no_habit():
+    lost = [(70, FIRST + day, -40.0) for day in range(60, 66)]  # not told of when it was their turn ...
+    came = [(72, day, 40.0) for _, day, _ in lost]  # ... but some nights later
+    arrivals = nightly(120, [1.0])
+    turn = [(day, FIRST + day, -40.0) for day in range(60, 66)]
+    arrivals = nightly(120, [1.0], more=[*turn, *((72, day, 40.0) for _, day, _ in turn)])
+    assert len(came) == 6
+    assert lateness_of_stages(arrivals, FUNNEL) == ()
+
+
+def test_a_backfill_of_a_year_in_one_upload_is_not_lateness():
+    backfill = [(100, FIRST + day, 30.0) for day in range(40, 101)]
+    assert lateness_of_stages(nightly(130, [1.0], more=backfill), FUNNEL) == ()
+
+
+def test_weekly_uploads_are_judged_at_the_ages_at_which_they_come():
+    missed = [night for night in range(160) if night % 7]
+    (late,) = lateness_of_stages(nightly(160, [0.5, 0.5], missed=missed), FUNNEL)
+    assert late.share[0] == pytest.approx(0.5, abs=0.1)
+    assert_array_equal(late.share[1:], 1.0)
+
+
+def test_rows_that_stand_for_weeks_are_not_judged():
+    arrivals = nightly(120, [0.5, 0.5])
+    chosen = arrivals.day % 7 == 3
+    weekly = Arrivals(
+        arrivals.fresh, arrivals.upload[chosen], ["won"] * chosen.sum(), arrivals.day[chosen], arrivals.change[chosen]
+    )
+    assert lateness_of_stages(weekly, FUNNEL) == ()
+
+
+def test_uploads_after_the_one_asked_for_change_nothing_and_old_habits_are_forgotten():
+    before = nightly(150, [0.5, 0.5])
+    after = nightly(300, [1.0])
+    both = Arrivals(
+        np.concatenate([before.fresh, after.fresh[150:]]),
+        np.concatenate([before.upload, after.upload[after.upload >= 150]]),
+        ["won"] * (len(before.upload) + (after.upload >= 150).sum()),
+        np.concatenate([before.day, after.day[after.upload >= 150]]),
+        np.concatenate([before.change, after.change[after.upload >= 150]]),
+    )
+    assert lateness_of_stages(both, FUNNEL) == ()
+
+
+def test_a_history_says_what_share_of_its_last_days_is_told():
+    late = lateness_of_stages(nightly(100, [0.6, 0.3, 0.1]), FUNNEL)
+    history = with_lateness(known(80, end=100), late)
+    assert history.told is not None
+    assert_array_equal(history.told[0], 1.0)
+    assert_allclose(history.told[1], late[0].share[1::-1])
+    (repair,) = history.repairs
+    assert (repair.stage, repair.end) == ("won", history.cutoff)
+    assert repair.start == history.cutoff - timedelta(days=1)
+    assert "as learnt from 84 days" in repair.text
+    (document,) = completeness_documents(history, late)
+    assert [day["ds"] for day in document["days"]] == [repair.end, repair.start]
+
+
+def test_days_are_older_when_the_history_ends_before_the_uploads_do():
+    late = lateness_of_stages(nightly(100, [0.6, 0.3, 0.1]), FUNNEL)
+    history = with_lateness(known(80, end=99), late)
+    assert history.told is not None
+    assert_allclose(history.told[1], late[0].share[1:2])
+    assert with_lateness(known(80, end=90), late).told is None
+
+
+def test_a_week_is_as_complete_as_its_days_are():
+    late = lateness_of_stages(nightly(100, [0.6, 0.3, 0.1]), FUNNEL)
+    counts = np.full((1, 2, 20), 400.0)
+    weeks = History(day_from_number(FIRST + 100 - 140), "week", (), ("lead", "won"), counts)
+    told = with_lateness(weeks, late).told
+    assert told is not None
+    assert told.shape == (2, 1)
+    assert told[1, 0] == pytest.approx(late[0].share[:7].mean())
