@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection
 
 from models.arrivals import Arrivals
 from models.state import facts_from_record
+from service.retrain.challenge import ENGINE
 from service.retrain.quarantine import quarantine_documents, quarantined_in, reason_to_retry
 from service.retrain.reading import Reading, read_rows
 from service.store.arrivals import read_arrivals
@@ -103,6 +104,7 @@ def make_draft(basis: Basis, history: History, fitted: Fitted, late: Sequence[La
     from models.flow import flow_from_history, latest_counts  # noqa: PLC0415 - loads the numeric libraries
     from models.freshness import partial_until  # noqa: PLC0415
     from models.lateness import completeness_documents  # noqa: PLC0415
+    from models.memory import FORMAT  # noqa: PLC0415
 
     quality: dict[str, Any] = {
         "repairs": [facts_from_record(repair) for repair in history.repairs],
@@ -114,6 +116,7 @@ def make_draft(basis: Basis, history: History, fitted: Fitted, late: Sequence[La
         ],
         "holidays": fitted.calendar_note or basis.calendar.version,
         "fitted_anew": fitted.anew,
+        ENGINE: FORMAT,
         "quarantined": quarantine_documents(fitted),
         "first_day": history.start,
         "cutoff": history.cutoff,

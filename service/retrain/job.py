@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -22,6 +22,7 @@ from service.retrain.basis import (
     read_basis,
     reason_to_publish,
 )
+from service.retrain.challenge import judge
 from service.retrain.live import live_after, with_live
 from service.retrain.quarantine import check_quarantine, is_suspect, quarantined_in, reason_to_retry
 from service.retrain.reading import keep
@@ -169,6 +170,15 @@ class Job:
             return self._nothing_new(f"nothing new since version {basis.active.number}; what is quarantined stays so")
         with self._phase("publish"):
             draft = make_draft(basis, history, fitted, late, reason=reason)
+            verdict = judge(basis.active, draft)
+            self._counts |= {
+                "promoted": len(fitted.forecasts) if verdict is not None and verdict.promoted else 0,
+                "kept": len(fitted.forecasts) if verdict is not None and not verdict.promoted else 0,
+            }
+            if verdict is not None:
+                if not verdict.promoted:
+                    return self._nothing_new(f"{reason}; {verdict.reason}")
+                draft = replace(draft, reason=f"{reason}; {verdict.reason}")
             draft = with_live(draft, live_after(issued, history, fitted))
             return self._publish(basis, draft, fitted)
 
