@@ -91,11 +91,7 @@ VARIANTS: tuple[Variant, ...] = (
             """
         },
     ),
-    Variant(
-        "classes of age on the due clock",
-        {"spells": "AGE_CLASSES, TABLE_OF_CLOCK = (0,), np.array([AGE, PARKED] + [DUE] * (OLD + 1), dtype=np.int64)"},
-    ),
-    Variant("interactions of waiting time with weekday and class", {"hazards": "CELL_WEIGHT = 1e12"}),
+    Variant("interactions of waiting time and weekday", {"hazards": "CELL_WEIGHT = 1e12"}),
     Variant("forgetting of conversions", {"conversion": "HALF_LIFE = 1e6"}),
     Variant("the level of the lag", {"lag": "LEVEL_WEIGHT = 1e12"}),
     Variant(

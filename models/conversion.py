@@ -18,7 +18,6 @@ from models.kernel import kernel
 from models.spells import (
     AGE,
     AGE_BINS,
-    AGE_CLASSES,
     CARRIED,
     CELLS,
     CLOCKS,
@@ -28,7 +27,6 @@ from models.spells import (
     ENTERED,
     EXITED,
     PARKED,
-    TABLE_OF_CLOCK,
     bin_of_cells,
 )
 
@@ -39,7 +37,6 @@ Flags = npt.NDArray[np.bool_]
 HALF_LIFE = 120.0
 """Half-life of the tables, and of where entrants start, periods."""
 BINS = max(len(AGE_BINS), len(DUE_BINS) + 1)
-TABLES = DUE + len(AGE_CLASSES)
 BIN_OF_CELL = bin_of_cells()
 
 
@@ -47,7 +44,7 @@ BIN_OF_CELL = bin_of_cells()
 class ConversionState:
     """What a transition's past leaves behind; float64, no references to the data.
 
-    converted, exited, at_risk: (TABLES, day types, bins), discounted. waiting: (clocks, cells), entities at the end
+    converted, exited, at_risk: (clocks, day types, bins), discounted. waiting: (clocks, cells), entities at the end
     of the last period. entries: (clocks, cells), discounted entrants by the cell in which they start.
     """
 
@@ -74,8 +71,8 @@ class Untold:
 
 def make_state(*, season_length: int) -> ConversionState:
     """Return the state before the first entity."""
-    table = (TABLES, season_length + 1, BINS)
-    cells = (CLOCKS, int(CELLS.max()))
+    table = (len(CLOCKS), season_length + 1, BINS)
+    cells = (len(CLOCKS), int(CELLS.max()))
     return ConversionState(np.zeros(table), np.zeros(table), np.zeros(table), np.zeros(cells), np.zeros(cells))
 
 
@@ -197,9 +194,9 @@ def _advance(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one pass over time, in 
                 converted *= decay
                 exited *= decay
                 at_risk *= decay
-                for clock in range(CLOCKS):
+                for clock in CLOCKS:
                     for cell in range(CELLS[clock]):
-                        at_risk[TABLE_OF_CLOCK[clock], types[t], BIN_OF_CELL[clock, cell]] += waiting[clock, cell]
+                        at_risk[clock, types[t], BIN_OF_CELL[clock, cell]] += waiting[clock, cell]
             for move in moves[first:row]:
                 clock, cell, kind, number = move[1], move[2], move[3], move[4] * worth
                 if kind < CONVERTED:
@@ -209,7 +206,7 @@ def _advance(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one pass over time, in 
                     waiting[PARKED, 0] += number
                 if observed[t]:
                     events = converted if kind == CONVERTED else exited
-                    events[TABLE_OF_CLOCK[clock], types[t], BIN_OF_CELL[clock, cell]] += number
+                    events[clock, types[t], BIN_OF_CELL[clock, cell]] += number
             if share[t] < 1.0:
                 _convert_untold(_hazards(converted, exited, at_risk)[0], waiting, types[t], share[t])
         while at < origins.size and origins[at] == t:
@@ -219,18 +216,13 @@ def _advance(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one pass over time, in 
 
 @kernel
 def _move_on(waiting: Array) -> None:
-    """One period passes: everyone is one cell further, and one age on the DUE clocks; the last ones keep their own."""
-    for clock in range(waiting.shape[0] - 1, -1, -1):
+    """One period passes: everyone is one cell further; the last cell keeps its own."""
+    for clock in range(waiting.shape[0]):
         last = CELLS[clock] - 1
-        if clock < DUE or clock == CLOCKS - 1:
-            waiting[clock, last] += waiting[clock, last - 1]
-            for cell in range(last - 1, 0, -1):
-                waiting[clock, cell] = waiting[clock, cell - 1]
-            waiting[clock, 0] = 0.0
-        else:
-            for cell in range(last, -1, -1):
-                waiting[clock + 1, min(cell + 1, last)] += waiting[clock, cell]
-                waiting[clock, cell] = 0.0
+        waiting[clock, last] += waiting[clock, last - 1]
+        for cell in range(last - 1, 0, -1):
+            waiting[clock, cell] = waiting[clock, cell - 1]
+        waiting[clock, 0] = 0.0
 
 
 @kernel
@@ -249,7 +241,7 @@ def _convert_untold(convert: Array, waiting: Array, kind: int, told: float) -> N
     """Take away those who have likely converted without being told of: of whom nothing was told, by Bayes' rule."""
     for clock in range(waiting.shape[0]):
         for cell in range(CELLS[clock]):
-            hazard = convert[TABLE_OF_CLOCK[clock], kind, BIN_OF_CELL[clock, cell]]
+            hazard = convert[clock, kind, BIN_OF_CELL[clock, cell]]
             waiting[clock, cell] *= 1.0 - hazard * (1.0 - told) / (1.0 - hazard * told)
 
 
@@ -276,7 +268,7 @@ def _responses(
     """Row 0: of those waiting; row e: of one entrant in period e."""
     convert, leave = _hazards(converted, exited, at_risk)
     share = _starts(entries)
-    clocks = CLOCKS if share[DUE:].any() else DUE
+    clocks = len(CLOCKS) if share[DUE].any() else DUE
     horizon = types.size
     _pass(convert, leave, waiting.copy(), share, types, np.zeros(horizon), out[0])
     for entry in range(horizon):
@@ -297,7 +289,7 @@ def _starts(entries: Array) -> Array:
 
 @kernel
 def _pass(convert: Array, leave: Array, here: Array, share: Array, types: Ints, inflow: Array, out: Array) -> None:
-    """Everyone's way through the periods of `out`; `here` and `share` may leave out the DUE clocks when unused."""
+    """Everyone's way through the periods of `out`; `here` and `share` may leave out the DUE clock when unused."""
     for h in range(out.size):
         kind = types[h]
         _move_on(here)
@@ -307,12 +299,11 @@ def _pass(convert: Array, leave: Array, here: Array, share: Array, types: Ints, 
                     here[clock, cell] += inflow[h] * share[clock, cell]
         total, gone = 0.0, 0.0
         for clock in range(here.shape[0]):
-            table = TABLE_OF_CLOCK[clock]
             for cell in range(CELLS[clock]):
                 if here[clock, cell] != 0.0:
                     b = BIN_OF_CELL[clock, cell]
-                    done = here[clock, cell] * convert[table, kind, b]
-                    parked = here[clock, cell] * leave[table, kind, b]
+                    done = here[clock, cell] * convert[clock, kind, b]
+                    parked = here[clock, cell] * leave[clock, kind, b]
                     here[clock, cell] -= done + parked
                     total += done
                     gone += parked
@@ -322,9 +313,9 @@ def _pass(convert: Array, leave: Array, here: Array, share: Array, types: Ints, 
 
 @kernel
 def _hazards(converted: Array, exited: Array, at_risk: Array) -> tuple[Array, Array]:
-    """Hazards of conversion and of exit, (TABLES, day types, bins); together at most 1."""
+    """Hazards of conversion and of exit, (clocks, day types, bins); together at most 1."""
     convert, leave = np.zeros(converted.shape), np.zeros(converted.shape)
-    for first, last in ((AGE, AGE + 1), (PARKED, PARKED + 1), (DUE, TABLES)):
-        convert[first:last] = hazards_from_tables(converted[first:last], at_risk[first:last])
-        leave[first:last] = hazards_from_tables(exited[first:last], at_risk[first:last])
+    for clock in CLOCKS:
+        convert[clock] = hazards_from_tables(converted[clock], at_risk[clock])
+        leave[clock] = hazards_from_tables(exited[clock], at_risk[clock])
     return convert, np.minimum(leave, 1.0 - convert)

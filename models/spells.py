@@ -1,9 +1,8 @@
 """Entities waiting at a stage, as moves on clocks: who starts waiting, converts or leaves, in which cell, per period.
 
-An entity waits for the next stage on a clock. AGE counts the periods since it reached the stage. The DUE clocks
-count the periods to and past its due day, for entities that have one, in the transition into the due stage; there is
-one for each age up to OLD, because the newest are the likeliest to be cancelled. PARKED counts the periods since an
-exit: an exit need not be the end, and whether parked entities come back is for their hazard to say.
+An entity waits for the next stage on a clock. AGE counts the periods since it reached the stage. DUE counts the
+periods to and past its due day, for entities that have one, in the transition into the due stage. PARKED counts the
+periods since an exit: an exit need not be the end, and whether parked entities come back is for their hazard to say.
 
 Moves are additive: late knowledge is told by further moves, with negative numbers where it takes something back.
 """
@@ -23,15 +22,11 @@ Ints = npt.NDArray[np.int64]
 Days = npt.NDArray[np.int32]
 Weights = Callable[[int, Ints, int], Ints]
 
-AGE, PARKED, DUE = 0, 1, 2
-"""Clocks; DUE is the first of OLD + 1, by age."""
-OLD = 14
-"""Age from which all wait on the last of the DUE clocks."""
+AGE, PARKED, DUE = CLOCKS = 0, 1, 2
 ENTERED, CARRIED, CONVERTED, EXITED = 0, 1, 2, 3
 """What a move does. CARRIED: waits elsewhere since before, or before the first period, so is not new; it is taken from
 where it waited by a negative number. EXITED: is parked from then on."""
-CLOCKS = DUE + OLD + 1
-CELLS = np.array([181, 181] + [LONGEST_LEAD + 46] * (OLD + 1), dtype=np.int64)
+CELLS = np.array([181, 181, LONGEST_LEAD + 46], dtype=np.int64)
 """Cells of each clock; the last one holds all who wait longer."""
 DUE_CELL = LONGEST_LEAD
 """Cell of the DUE clock on the due day."""
@@ -40,20 +35,12 @@ DUE_BINS = (-270, -180, -130, -90, -60, -45, -35, -28, -21, -17, -14, -12, *rang
 """First age, and first period after the due day, of each bin: cells of a bin share their hazards."""
 
 
-AGE_CLASSES = (0, 1, 3, 7, 14)
-"""First age of each class of DUE clocks, which share their hazards."""
-TABLE_OF_CLOCK = np.array(
-    [AGE, PARKED, *(DUE - 1 + np.searchsorted(AGE_CLASSES, np.arange(OLD + 1), side="right"))], dtype=np.int64
-)
-"""Table of each clock: AGE, PARKED, then one for each class."""
-
-
 def bin_of_cells() -> Ints:
-    """Bin of each cell of each clock, (CLOCKS, most cells); cells that a clock does not have are in its last bin."""
+    """Bin of each cell of each clock, (clocks, most cells); cells that a clock does not have are in its last bin."""
     cells = np.arange(CELLS.max())
     age = np.searchsorted(AGE_BINS, cells, side="right") - 1
     due = np.searchsorted(DUE_BINS, cells - DUE_CELL, side="right")
-    return np.stack([due if clock >= DUE else age for clock in range(CLOCKS)]).astype(np.int64)
+    return np.stack([due if clock == DUE else age for clock in CLOCKS]).astype(np.int64)
 
 
 def moves_of_history(history: History, *, weights: Weights | None = None) -> list[list[Ints | None]]:
@@ -227,13 +214,12 @@ def _spells(
 def _aged(place: Place, waited: Ints) -> Place:
     """Clock and cell after so many periods."""
     clock, cell = place
-    now = np.where(clock == DUE, DUE + np.minimum(waited, OLD), clock)
-    return now, np.minimum(cell + waited, CELLS[now] - 1)
+    return clock, np.minimum(cell + waited, CELLS[clock] - 1)
 
 
 def _counted(moves: Ints) -> Ints:
     """Equal moves as one row with their number, by period."""
-    sizes = (CLOCKS, int(CELLS.max()), 4)
+    sizes = (len(CLOCKS), int(CELLS.max()), 4)
     key = np.ravel_multi_index((moves[:, 1], moves[:, 2], moves[:, 3]), sizes) + moves[:, 0] * np.prod(sizes)
     keys, rows = np.unique(key, return_inverse=True)
     number = np.bincount(rows, weights=moves[:, 4], minlength=len(keys)).astype(np.int64)

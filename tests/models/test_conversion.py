@@ -45,20 +45,12 @@ def test_rows_and_columns_of_a_table_are_recovered():
     at_risk = generator.integers(5_000, 20_000, (4, 4)).astype(float)
     truth = np.outer(factor, base)
     events = generator.binomial(at_risk.astype(int), truth).astype(float)
-    assert_allclose(hazards_from_tables(events[None], at_risk[None])[0], truth, rtol=0.15)
-
-
-def test_the_factor_of_each_class_is_recovered():
-    generator = np.random.default_rng(2)
-    at_risk = generator.integers(5_000, 20_000, (3, 8, 4)).astype(float)
-    truth = np.broadcast_to(np.array([4.0, 1.0, 0.5])[:, None, None] * np.array([0.1, 0.05, 0.02, 0.01]), (3, 8, 4))
-    events = generator.binomial(at_risk.astype(int), truth).astype(float)
-    assert_allclose(hazards_from_tables(events, at_risk), truth, rtol=0.2)
+    assert_allclose(hazards_from_tables(events, at_risk), truth, rtol=0.15)
 
 
 def test_without_any_event_the_hazard_is_zero_and_with_nothing_but_events_it_is_one():
-    assert_array_equal(hazards_from_tables(np.zeros((1, 8, 5)), np.full((1, 8, 5), 9.0)), np.zeros((1, 8, 5)))
-    full = np.full((1, 8, 5), 500.0)
+    assert_array_equal(hazards_from_tables(np.zeros((8, 5)), np.full((8, 5), 9.0)), np.zeros((8, 5)))
+    full = np.full((8, 5), 500.0)
     assert_allclose(hazards_from_tables(full, full), 1.0, atol=0.01)
 
 
@@ -131,29 +123,12 @@ def test_who_is_due_arrives_when_due_early_or_late():
     following = np.concatenate([following, np.full(300, NEVER)]).astype(np.int32)
     moves = moves_from_days(here, following, no_exits(here), due, periods=PERIODS)
     state, _ = run(moves)
-    assert state.waiting[DUE:].sum() > 300
+    assert state.waiting[DUE].sum() > 300
     promised = conversion.forecast(state, np.zeros(28, dtype=np.int64), np.zeros(28))
     usual = np.array([(wave == PERIODS + step).sum() for step in range(28)])
     expected = 0.7 * (np.roll(usual, -1) + usual + np.roll(usual, 2))[6:20] / 3
     expected[[9 - 6, 10 - 6, 12 - 6]] += 70.0
     assert_allclose(promised[6:20], expected, rtol=0.2, atol=3)
-
-
-def test_who_cancels_soon_after_booking_or_not_at_all_is_told_apart_by_age():
-    """Half of all bookings are cancelled on the day after; who is older than that arrives."""
-    generator = np.random.default_rng(4)
-    here = np.repeat(np.arange(PERIODS), 40)
-    due = here + generator.integers(5, 30, len(here))
-    cancelled = np.arange(len(here)) % 2 == 0
-    left = np.where(cancelled & (here + 1 < PERIODS), here + 1, NEVER).astype(np.int32)[:, None]
-    following = np.where(~cancelled & (due < PERIODS), due, NEVER).astype(np.int32)
-    moves = moves_from_days(here.astype(np.int32), following, left, due.astype(np.int32), periods=PERIODS)
-    state, _ = run(moves)
-    old = (here < PERIODS - 1) & ~cancelled & (due >= PERIODS)
-    expected = np.array([(due[old] == PERIODS + step).sum() for step in range(28)])
-    expected = expected + [0.5 * (due[here == PERIODS - 1] == PERIODS + step).sum() for step in range(28)]
-    promised = conversion.forecast(state, np.zeros(28, dtype=np.int64), np.zeros(28))
-    assert_allclose(promised, expected, rtol=0.06, atol=1)
 
 
 def test_a_day_type_without_conversions_is_forecast_without_any():

@@ -14,7 +14,6 @@ from models.spells import (
     ENTERED,
     EXITED,
     LONGEST_LEAD,
-    OLD,
     PARKED,
     bin_of_cells,
     moves_from_days,
@@ -72,10 +71,10 @@ def test_a_due_entity_runs_on_days_to_due_early_late_and_beside_those_without():
     assert made == [
         (1, AGE, 0, ENTERED, 1),
         (1, DUE, DUE_CELL - 10, ENTERED, 2),
-        (9, DUE + 8, DUE_CELL - 2, CONVERTED, 1),
-        (13, DUE + 12, DUE_CELL + 2, CONVERTED, 1),
+        (9, DUE, DUE_CELL - 2, CONVERTED, 1),
+        (13, DUE, DUE_CELL + 2, CONVERTED, 1),
     ]
-    assert moves([-30], [13], due=[11])[0] == (0, DUE + OLD, DUE_CELL - 11, CARRIED, 1)
+    assert moves([-30], [13], due=[11])[0] == (0, DUE, DUE_CELL - 11, CARRIED, 1)
 
 
 def test_a_due_day_long_past_or_years_away_does_no_harm():
@@ -87,11 +86,11 @@ def test_a_moved_due_day_ends_a_wait_without_an_event_and_starts_another_that_is
     made = moves([1], [20], due=[11], moved=[[0, 6, 25], [0, 9, 19]])
     assert made == [
         (1, DUE, DUE_CELL - 10, ENTERED, 1),
-        (6, DUE + 5, DUE_CELL - 19, CARRIED, 1),
-        (6, DUE + 5, DUE_CELL - 5, CARRIED, -1),
-        (9, DUE + 8, DUE_CELL - 16, CARRIED, -1),
-        (9, DUE + 8, DUE_CELL - 10, CARRIED, 1),
-        (20, DUE + OLD, DUE_CELL + 1, CONVERTED, 1),
+        (6, DUE, DUE_CELL - 19, CARRIED, 1),
+        (6, DUE, DUE_CELL - 5, CARRIED, -1),
+        (9, DUE, DUE_CELL - 16, CARRIED, -1),
+        (9, DUE, DUE_CELL - 10, CARRIED, 1),
+        (20, DUE, DUE_CELL + 1, CONVERTED, 1),
     ]
 
 
@@ -101,10 +100,10 @@ def test_a_due_day_heard_of_late_takes_the_entity_from_the_clock_of_age_and_one_
         (1, AGE, 0, ENTERED, 1),
         (1, DUE, DUE_CELL - 8, ENTERED, 1),
         (5, AGE, 4, CARRIED, -1),
-        (5, DUE + 4, DUE_CELL - 7, CARRIED, 1),
+        (5, DUE, DUE_CELL - 7, CARRIED, 1),
         (7, AGE, 6, CARRIED, 1),
-        (7, DUE + 6, DUE_CELL - 2, CARRIED, -1),
-        (30, DUE + OLD, DUE_CELL + 18, EXITED, 1),
+        (7, DUE, DUE_CELL - 2, CARRIED, -1),
+        (30, DUE, DUE_CELL + 18, EXITED, 1),
     ]
 
 
@@ -112,11 +111,11 @@ def test_a_due_day_moved_before_the_wait_or_the_first_period_is_where_it_begins_
     moved = [[0, 2, 20], [0, 3, 30], [1, -3, 12], [1, 12, 40], [2, 8, 14]]
     made = moves([5, -6, 4], [NEVER, 12, 8], due=[9, 9, 8], moved=moved)
     assert made == [
-        (0, DUE + 6, DUE_CELL - 12, CARRIED, 1),
+        (0, DUE, DUE_CELL - 12, CARRIED, 1),
         (4, DUE, DUE_CELL - 4, ENTERED, 1),
         (5, DUE, DUE_CELL - 25, ENTERED, 1),
-        (8, DUE + 4, DUE_CELL, CONVERTED, 1),
-        (12, DUE + OLD, DUE_CELL, CONVERTED, 1),
+        (8, DUE, DUE_CELL, CONVERTED, 1),
+        (12, DUE, DUE_CELL, CONVERTED, 1),
     ]
 
 
