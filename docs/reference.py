@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from service.app import make_app
@@ -34,7 +35,8 @@ def api_page(document: Mapping[str, Any]) -> str:
     parts = [
         f"# HTTP API\n\n{MADE}",
         "The same for programs: `GET /openapi.json`; in the browser: `/docs`. Errors are `application/problem+json` "
-        "(RFC 9457) with one of the types [below](#problem-types).",
+        "(RFC 9457) with one of the types [below](#problem-types). Where `NEARCAST_AUTH=keys`, a request carries a key "
+        "of the route's scope, or of one that includes it: [operate.md](operate.md#who-may-ask).",
     ]
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
@@ -52,6 +54,8 @@ def api_page(document: Mapping[str, Any]) -> str:
 def operation_section(method: str, path: str, operation: Mapping[str, Any]) -> str:
     """One route."""
     parts = [f"## {method} {path}", operation.get("description", operation.get("summary", ""))]
+    if "security" in operation:
+        parts.append(f"Scope: `{operation['security'][0]['key'][0]}`.")
     parameters = [
         (f"`{each['name']}`", each["in"], "yes" if each.get("required") else "", each.get("description", ""))
         for each in operation.get("parameters", ())
@@ -113,12 +117,13 @@ def cli_page() -> str:
         "What `nearcast COMMAND --help` says. Exit status 0: done; 2: bad input, told with place and remedy; 1: it is "
         "us or the machine. Settings are environment variables: see the README.",
     ]
+    group: Any = get_command(cli)
     for name in COMMANDS:
-        said = runner.invoke(
-            cli, [name, "--help"], env={"COLUMNS": "110", "TERMINAL_WIDTH": "110"}, prog_name="nearcast"
-        )
-        lines = [line.rstrip() for line in said.output.strip().splitlines()]
-        parts.append("\n".join([f"## nearcast {name}", "", "```", *lines, "```"]))
+        parts.append(f"## nearcast {name}")
+        for words in ([name], *([name, under] for under in getattr(group.commands[name], "commands", ()))):
+            said = runner.invoke(cli, [*words, "--help"], env=WIDTH, prog_name="nearcast")
+            lines = [line.rstrip() for line in said.output.strip().splitlines()]
+            parts.append("\n".join(["```", *lines, "```"]))
     return "\n\n".join(parts) + "\n"
 
 

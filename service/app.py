@@ -12,12 +12,13 @@ from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 from anyio.to_thread import run_sync
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from service import __version__
 from service.dashboard.rendering import load_templates
 from service.jobs import Jobs
+from service.keyring import Keyring
 from service.observability import Metrics, ObservingMiddleware
 from service.routes import (
     dashboard,
@@ -29,9 +30,11 @@ from service.routes import (
     operations,
     runs,
     scenarios,
+    signin,
     upload_pages,
     uploads,
 )
+from service.routes.access import authorize, scope_needed
 from service.routes.context import Resources
 from service.routes.handlers import add_problem_handlers
 from service.scheduler import Scheduler
@@ -40,7 +43,14 @@ from service.serving import Serving
 from service.settings import Settings
 from service.store.database import Database
 from service.store.errors import StoreBusyError, StoreUnavailableError
+from service.waiting import WaitingUploads
 
+KEY_SCHEME = {"type": "http", "scheme": "bearer", "description": "A key of `nearcast keys create`."}
+NOUNS = (
+    *(funnels, days, uploads, forecasts, scenarios, runs, operations, docs),
+    *(dashboard, levers, upload_pages, signin),
+)
+"""Modules with the routes of one noun each: the API's, then the pages'."""
 DESCRIPTION = "What each stage of a funnel will do over the next days and weeks, and how sure that is."
 
 logger = logging.getLogger("nearcast.app")
@@ -58,13 +68,20 @@ def make_app(settings: Settings | None = None) -> FastAPI:
             serving = Serving(database, every=settings.refresh_seconds)
             with Jobs(database, settings) as jobs, Scheduler(database, jobs) if settings.with_jobs else nullcontext():
                 metrics.watch(serving, database)
-                app.state.resources = Resources(settings, database, serving, jobs, metrics)
+                waiting = WaitingUploads(most_bytes=settings.max_upload_bytes)
+                keyring = Keyring(database, every=settings.refresh_seconds) if settings.auth == "keys" else None
+                app.state.keyring = keyring
+                app.state.resources = Resources(settings, database, serving, jobs, metrics, waiting, keyring)
                 await run_sync(serving.start)
+                if keyring is not None:
+                    await run_sync(keyring.start)
                 # While nobody waits for it: the first page would otherwise be late by what its templates take to load.
                 threading.Thread(target=load_templates, name="templates", daemon=True).start()
                 yield
+                if keyring is not None:
+                    await run_sync(keyring.stop)
                 await run_sync(serving.stop)
-                app.state.resources.waiting.close()
+                waiting.close()
 
     app = FastAPI(
         title="nearcast",
@@ -74,18 +91,21 @@ def make_app(settings: Settings | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        dependencies=[Depends(authorize)],
     )
-    app.openapi = lambda: openapi_of(app)  # type: ignore[method-assign]
+    app.openapi = lambda: openapi_of(app, with_keys=settings.auth == "keys")  # type: ignore[method-assign]
     app.add_middleware(ObservingMiddleware, metrics=metrics)
     add_problem_handlers(app)
-    pages = (dashboard, levers, upload_pages)
-    for module in (funnels, days, uploads, forecasts, scenarios, runs, operations, docs, *pages):
+    for module in NOUNS:
         app.include_router(module.router)
     return app
 
 
-def openapi_of(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document, with the documents that routes refer to by name."""
+def openapi_of(app: FastAPI, *, with_keys: bool) -> dict[str, Any]:
+    """The OpenAPI document, with the documents that routes refer to by name, and the scope that each route needs.
+
+    `with_keys`: whether this server asks for keys; where it does not, each route can do without.
+    """
     if app.openapi_schema is None:
         document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         template = "#/components/schemas/{model}"
@@ -93,8 +113,14 @@ def openapi_of(app: FastAPI) -> dict[str, Any]:
         for model in (ProblemDocument, FunnelDeclaration, ScenarioRequest):
             schema = model.model_json_schema(ref_template=template)
             schemas |= {**schema.pop("$defs", {}), model.__name__: schema}
-        for path in document["paths"].values():
-            for operation in path.values():
+        document["components"]["securitySchemes"] = {"key": KEY_SCHEME}
+        for path, operations in document["paths"].items():
+            for method, operation in operations.items():
+                if (scope := scope_needed(method.upper(), path)) is not None:
+                    operation["security"] = [{"key": [scope]}] + ([] if with_keys else [{}])
+                    operation["responses"] |= {
+                        str(status): said for status, said in problem_responses(401, 403).items()
+                    }
                 # FastAPI documents its own 422 on routes that do not say theirs; ours is always a problem document.
                 if "application/json" in operation["responses"].get("422", {}).get("content", {}):
                     operation["responses"]["422"] = problem_responses(422)[422]

@@ -165,6 +165,8 @@ class ObservingMiddleware:
         self.metrics.requests.labels(method, path, str(status)).inc()
         self.metrics.durations.labels(method, path).observe(seconds)
         facts = {"method": method, "path": path, "status": status, "seconds": round(seconds, 6)}
+        if (key := scope.get("state", {}).get("key")) is not None:
+            facts["key"] = key  # its name, never its secret
         logger.info("request", extra=facts)
 
 

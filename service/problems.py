@@ -25,6 +25,10 @@ TITLES = {
     "no-responses": "The version cannot answer scenarios",
     "invalid-forecast": "A forecast broke its own invariants",
     "invalid-request": "The request cannot be understood",
+    "unauthenticated": "A good key is needed",
+    "forbidden": "The key does not allow this",
+    "key-not-found": "No such key",
+    "key-name-taken": "There was a key of this name before",
     "not-found": "There is nothing here",
     "funnel-not-found": "No such funnel",
     "version-not-found": "No such version, or none published yet",
@@ -64,6 +68,8 @@ STATUSES: tuple[tuple[type[NearcastError], int], ...] = (
     (store.FunnelNotFoundError, 404),
     (store.VersionNotFoundError, 404),
     (store.RunNotFoundError, 404),
+    (store.KeyNotFoundError, 404),
+    (store.KeyNameTakenError, 409),
     (store.LeaseLostError, 409),
     (store.KeyInUseError, 409),
     (store.KeyReusedError, 422),
@@ -71,6 +77,8 @@ STATUSES: tuple[tuple[type[NearcastError], int], ...] = (
     (store.StoreError, 500),
 )
 STATUSES_BY_SLUG: dict[str, int] = {
+    "unauthenticated": 401,
+    "forbidden": 403,
     "not-found": 404,
     "series-not-found": 404,
     "invalid-lever": 422,
@@ -83,6 +91,7 @@ STATUSES_BY_SLUG: dict[str, int] = {
     "source-unavailable": 503,
 }
 """Of errors whose modules a start does not load."""
+HEADERS_BY_STATUS = {401: {"www-authenticate": "Bearer"}, 503: {"retry-after": RETRY_AFTER}}
 
 
 class ProblemError(Exception):
@@ -151,7 +160,7 @@ def problem_from_error(error: NearcastError) -> ProblemError:
         place = Problem(getattr(error, "reason", str(error)), field=field)
         return ProblemError(status, error.slug, str(error), errors=[place])
     extra = getattr(error, "members", {})
-    headers = {"retry-after": RETRY_AFTER} if status == 503 else {}
+    headers = HEADERS_BY_STATUS.get(status, {})
     return ProblemError(status, error.slug, str(error), extra=extra, headers=headers)
 
 

@@ -25,6 +25,7 @@ from service.store.database import Database
 from service.store.errors import StoreError
 from service.store.funnels import FunnelRecord, get_funnel, list_funnels
 from service.store.versions import Version, get_version, read_forecasts, read_views, version_as_of
+from service.watching import Watcher
 
 logger = logging.getLogger(__name__)
 
@@ -75,12 +76,10 @@ class Serving:
 
     def __init__(self, database: Database, *, every: float = 1.0) -> None:
         self._database = database
-        self._every = every
         self._served: Mapping[str, tuple[tuple[int | None, datetime], Served]] = {}
         self._past: dict[tuple[str, int], Served] = {}
-        self._stopping = threading.Event()
         self._refreshing = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._watcher = Watcher(self.refresh, every=every, name="serving")
         self.loaded = False
         """Whether the store has been read since the start."""
         self.stale = False
@@ -142,20 +141,11 @@ class Serving:
     def start(self) -> None:
         """Load now, then look again and again in the background."""
         self.refresh()
-        self._stopping.clear()
-        self._thread = threading.Thread(target=self._watch, name="serving", daemon=True)
-        self._thread.start()
+        self._watcher.start()
 
     def stop(self) -> None:
         """Stop looking; what is loaded stays."""
-        self._stopping.set()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
-
-    def _watch(self) -> None:
-        while not self._stopping.wait(self._every):
-            self.refresh()
+        self._watcher.stop()
 
     def _load(self) -> bool:
         """Swap in the active versions; whether one of them could not be read."""

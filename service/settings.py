@@ -13,6 +13,10 @@ Workers = Literal["inline", "process", "dask"]
 """Where series are fitted, see `service.workers`."""
 
 
+Auth = Literal["none", "keys"]
+"""Whether requests need a key, see `service.auth`."""
+
+
 class Settings(BaseSettings):
     """What an operator may set, each as `NEARCAST_<NAME>` in the environment."""
 
@@ -24,6 +28,9 @@ class Settings(BaseSettings):
     )
     pull_url: SecretStr | None = Field(
         default=None, description="Database that `nearcast pull --query` reads from: any URL of SQLAlchemy."
+    )
+    auth: Auth = Field(
+        default="none", description="Who is answered: `none`: anybody; `keys`: who has a key, see `nearcast keys`."
     )
     host: str = Field(default="127.0.0.1", description="Address that `nearcast serve` listens on.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port that `nearcast serve` listens on; 0: any free.")

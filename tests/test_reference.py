@@ -59,9 +59,13 @@ def test_every_route_has_a_section():
 def test_every_command_has_a_section_and_every_option_a_meaning():
     assert re.findall(r"^## nearcast (\w+)$", CLI, re.MULTILINE) == list(COMMANDS)
     group: Any = get_command(make_cli())
+    each = [(name, command) for name, command in group.commands.items() if not hasattr(command, "commands")]
+    under = [(f"{name} {own}", made) for name in ("keys",) for own, made in group.commands[name].commands.items()]
+    assert len(each) + 1 == len(COMMANDS)
+    assert [name for name, _ in under if f"Usage: nearcast {name} " not in CLI] == []
     silent = [
         f"{name} {parameter.name}"
-        for name, command in group.commands.items()
+        for name, command in [*each, *under]
         for parameter in command.params
         if not parameter.hidden and len(parameter.help or "") < 8
     ]

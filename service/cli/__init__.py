@@ -25,9 +25,10 @@ COMMANDS = {
     "days": "service.cli.days",
     "activate": "service.cli.activate",
     "status": "service.cli.operate",
+    "keys": "service.cli.keys",
     "migrate": "service.cli.operate",
 }
-"""Each command and the module of its function."""
+"""Each command and the module of its function, or of its own commands."""
 
 
 def make_cli(names: Iterable[str] = COMMANDS) -> typer.Typer:
@@ -42,7 +43,11 @@ def make_cli(names: Iterable[str] = COMMANDS) -> typer.Typer:
     )
     cli.callback()(nothing_first)  # with a single command, its name would not be expected
     for name in names:
-        cli.command(name)(getattr(import_module(COMMANDS[name]), name))
+        found = getattr(import_module(COMMANDS[name]), name)
+        if isinstance(found, typer.Typer):
+            cli.add_typer(found, name=name)
+        else:
+            cli.command(name)(found)
     return cli
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,6 +17,9 @@ from service.settings import Settings
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+
+
+logger = logging.getLogger("nearcast.serve")
 
 
 def serve(
@@ -35,6 +40,11 @@ def run_server(settings: Settings) -> None:
     Raises what keeps the app from being loaded: DatabaseUrlError, SchemaError.
     """
     set_up_logging(settings.log_level)
+    if settings.auth == "none" and not is_loopback(settings.host):
+        logger.warning(
+            "whoever reaches this port may read and change everything; NEARCAST_AUTH=keys asks for keys",
+            extra={"host": settings.host, "port": settings.port},
+        )
     print_lines([f"serving on http://{settings.host}:{settings.port}/ until Ctrl-C"])
 
     def load() -> FastAPI:
@@ -48,3 +58,11 @@ def run_server(settings: Settings) -> None:
     server.run()
     if front.error is not None:
         raise front.error
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens there."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

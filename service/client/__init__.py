@@ -11,12 +11,14 @@ from service.client.client import Client, Scenario
 from service.client.errors import (
     ClientError,
     ConflictError,
+    ForbiddenError,
     NoAnswerError,
     NotFoundError,
     ProblemError,
     RefusedError,
     RunFailedError,
     ServerError,
+    UnauthenticatedError,
     UnavailableError,
     WaitError,
 )
@@ -25,6 +27,7 @@ __all__ = [
     "Client",
     "ClientError",
     "ConflictError",
+    "ForbiddenError",
     "NoAnswerError",
     "NotFoundError",
     "ProblemError",
@@ -32,6 +35,7 @@ __all__ = [
     "RunFailedError",
     "Scenario",
     "ServerError",
+    "UnauthenticatedError",
     "UnavailableError",
     "WaitError",
 ]

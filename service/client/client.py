@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from urllib.parse import quote
 from service.client import frames
 from service.client.errors import RunFailedError, WaitError
 from service.client.progress import make_bar
-from service.client.transport import Transport
+from service.client.transport import Transport, key_header
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,12 +55,15 @@ class Client:
     ----------
     url
         Where `nearcast serve` answers.
+    key
+        Secret of an API key, where the server asks for one; None: NEARCAST_KEY of the environment, if it is set.
+        Read it from a file or a vault: what stands in a notebook is shared with it.
     timeout
         Seconds without a sign of life before NoAnswerError.
     retries
         How often a request is sent again after a 503, waiting longer each time.
     headers
-        Sent with each request.
+        Sent with each request; an `Authorization` among them goes before the key.
 
     Every method raises `ProblemError`, by kind, with the server's words, and `NoAnswerError` without an answer.
     """
@@ -68,11 +72,14 @@ class Client:
         self,
         url: str = "http://127.0.0.1:8000",
         *,
+        key: str | None = None,
         timeout: float = 60.0,
         retries: int = 4,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        self._transport = Transport(url, timeout=timeout, retries=retries, headers=headers)
+        key = os.environ.get("NEARCAST_KEY") if key is None else key
+        sent = {**key_header(key), **{name.lower(): value for name, value in (headers or {}).items()}}
+        self._transport = Transport(url, timeout=timeout, retries=retries, headers=sent)
 
     def __enter__(self) -> Self:
         return self

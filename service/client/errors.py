@@ -5,6 +5,8 @@ ClientError
 ├── WaitError              a run is still going on
 ├── RunFailedError         a run ended without a version
 └── ProblemError           the server answered with a problem document (RFC 9457)
+    ├── UnauthenticatedError   401: no key, or one that is not good
+    ├── ForbiddenError     403: the key does not allow this, or not with this funnel
     ├── NotFoundError      404: no such funnel, version, run, stage or segment
     ├── ConflictError      409: not in the state that things are in
     ├── UnavailableError   503: the store is away or busy, or the server is full; retried already
@@ -101,6 +103,14 @@ class ProblemError(ClientError):
         return "\n  ".join([f"{self.title} ({self.status})", *detail, *places])
 
 
+class UnauthenticatedError(ProblemError):
+    """The server asks for a key, and was sent none that is good: see `key` of Client."""
+
+
+class ForbiddenError(ProblemError):
+    """The key is good, but its scope or its funnels do not allow this."""
+
+
 class NotFoundError(ProblemError):
     """There is no such funnel, version, run, stage or segment, or nothing is published yet."""
 
@@ -123,6 +133,12 @@ class ServerError(ProblemError):
 
 def error_from_problem(document: Mapping[str, Any], *, status: int) -> ProblemError:
     """The error of a problem document, by its status."""
-    kinds: dict[int, type[ProblemError]] = {404: NotFoundError, 409: ConflictError, 503: UnavailableError}
+    kinds: dict[int, type[ProblemError]] = {
+        401: UnauthenticatedError,
+        403: ForbiddenError,
+        404: NotFoundError,
+        409: ConflictError,
+        503: UnavailableError,
+    }
     kind = kinds.get(status, RefusedError if status < 500 else ServerError)
     return kind(document, status=status)

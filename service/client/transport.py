@@ -87,6 +87,19 @@ class Transport:
         return answer
 
 
+def key_header(key: str | None) -> dict[str, str]:
+    """The header that carries an API key; none for None or an empty text.
+
+    Raises ValueError, without the key in it, for what cannot stand in a header.
+    """
+    secret = (key or "").strip()
+    if not secret:
+        return {}
+    if not (secret.isascii() and secret.isprintable() and " " not in secret):
+        raise ValueError("the key has characters that no key has; it begins with nc_, and is one word")
+    return {"authorization": f"Bearer {secret}"}
+
+
 def wait_before(attempt: int, *, asked: str | None) -> float:
     """Seconds to wait after attempt 0.., never less than the server asks for, up to LONGEST_WAIT.
 

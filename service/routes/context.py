@@ -5,15 +5,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 from anyio import CapacityLimiter
 from fastapi import Depends, Request
 
+from service.auth import ANYBODY, Caller
 from service.jobs import Jobs
+from service.keyring import Keyring
 from service.observability import Metrics
 from service.problems import RETRY_AFTER, ProblemError
+from service.routes.access import CallerOf
 from service.serving import Serving
 from service.settings import Settings
 from service.store.database import Database
@@ -45,27 +48,33 @@ class Turns:
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """The app's own: settings, store, published forecasts in memory, retrain jobs, metrics, room for uploads."""
+    """The app's own: settings, store, published forecasts in memory, retrain jobs, metrics, room for uploads; who asks.
+
+    `keyring` is None where no keys are asked for.
+    """
 
     settings: Settings
     database: Database
     serving: Serving
     jobs: Jobs
     metrics: Metrics
+    waiting: WaitingUploads
+    keyring: Keyring | None = None
+    caller: Caller = ANYBODY
     bodies: Turns = field(default_factory=lambda: Turns(MOST_BODIES))
     uploads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(MOST_UPLOADS))
-    waiting: WaitingUploads = field(init=False)
     refusals: Refusals = field(default_factory=Refusals)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "waiting", WaitingUploads(most_bytes=self.settings.max_upload_bytes))
+    def served_names(self) -> tuple[str, ...]:
+        """Funnels that have a served version and that the caller may see."""
+        return tuple(name for name in self.serving.names() if self.caller.sees(name))
 
 
-def resources_of(request: Request) -> Resources:
-    """The resources of the app that answers `request`."""
+async def resources_of(request: Request, caller: CallerOf) -> Resources:
+    """The resources of the app that answers `request`, for who asks; who may not ask is refused here."""
     resources = request.app.state.resources
     assert isinstance(resources, Resources)
-    return resources
+    return replace(resources, caller=caller)
 
 
 Context = Annotated[Resources, Depends(resources_of)]

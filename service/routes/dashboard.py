@@ -15,9 +15,10 @@ from service.dashboard.rendering import STATIC, link, static_file
 from service.dashboard.scorecard import scorecard_page
 from service.dashboard.stage import stage_page
 from service.problems import ProblemError
+from service.routes.access import check_origin
 from service.routes.context import Context, Resources
 from service.routes.forecasts import get_quality
-from service.routes.pages import Page, Text, check_origin, chosen, show
+from service.routes.pages import Page, Text, chosen, show
 from service.routes.runs import get_runs, post_retrain
 from service.serving import Served
 from service.store.errors import StoreUnavailableError

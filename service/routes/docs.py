@@ -61,6 +61,7 @@ def section_from_operation(method: str, path: str, operation: dict[str, Any]) ->
         for parameter in operation.get("parameters", ())
     )
     table = f"<table><tr><th>Parameter</th><th>In</th><th>Meaning</th></tr>{rows}</table>" if rows else ""
+    scope = f"<p>Scope: <code>{operation['security'][0]['key'][0]}</code>.</p>" if "security" in operation else ""
     bodies = ", ".join(f"<code>{escape(kind)}</code>" for kind in operation.get("requestBody", {}).get("content", {}))
     answers = "; ".join(
         f"<code>{escape(status)}</code> {escape(answer['description'])}"
@@ -68,6 +69,7 @@ def section_from_operation(method: str, path: str, operation: dict[str, Any]) ->
     )
     return (
         f"<h3><code>{method.upper()} {escape(path)}</code></h3><p>{escape(operation.get('description', ''))}</p>"
+        + scope
         + table
         + (f"<p>Body: {bodies}.</p>" if bodies else "")
         + f"<p>Answers: {answers}</p>"

@@ -94,6 +94,7 @@ def get_one_funnel(funnel: FunnelName, context: Context) -> dict[str, Any]:
 
 @router.get("/v1/funnels", response_model=FunnelList, responses=problem_responses(503))
 def get_funnels(context: Context) -> dict[str, Any]:
-    """All funnels, by name."""
+    """All funnels that the key is for, by name."""
     with context.database.read() as connection:
-        return {"funnels": [document_from_funnel(connection, record) for record in list_funnels(connection)]}
+        seen = [record for record in list_funnels(connection) if context.caller.sees(record.name)]
+        return {"funnels": [document_from_funnel(connection, record) for record in seen]}

@@ -24,6 +24,9 @@ def get_readiness(context: Context) -> dict[str, str]:
     if not context.serving.loaded:
         detail = "the store has not been read since the start"
         raise ProblemError(503, "store-unavailable", detail, headers={"retry-after": RETRY_AFTER})
+    if context.keyring is not None and not context.keyring.loaded:
+        detail = "which keys are good is not known: the store has not been read since the start"
+        raise ProblemError(503, "store-unavailable", detail, headers={"retry-after": RETRY_AFTER})
     stale = context.serving.stale
     return {"status": "ready", "detail": "the store is away; what is served is stale" if stale else ""}
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode
 
 from anyio.to_thread import run_sync
 from fastapi import Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.routing import APIRoute
 
 from models.errors import NearcastError
@@ -46,7 +46,10 @@ class Page(APIRoute):
                 problem = problem_from_error(error)
             except RequestValidationError as error:
                 problem = problem_from_validation(problems_from_validation(error.errors()))
-            values = {"here": "", "funnel": None, "funnels": (), "stale": False}
+            if problem.status == 401 and "text/html" in request.headers.get("accept", ""):
+                return RedirectResponse(signin_address(request), status_code=303)
+            caller = getattr(request.state, "caller", None)
+            values = {"here": "", "funnel": None, "funnels": (), "stale": False, "caller": caller}
             text = await run_sync(lambda: page("error.html", problem=document_from_problem(problem), **values))
             return HTMLResponse(text, status_code=problem.status, headers={**HEADERS, **(problem.headers or {})})
 
@@ -57,32 +60,32 @@ def show(
     template: str, context: Resources, *, here: str, funnel: str | None, status: int = 200, **values: Any
 ) -> HTMLResponse:
     """A page with the frame that all have."""
-    names = tuple(sorted(context.serving.names()))
-    text = page(template, here=here, funnel=funnel, funnels=names, stale=context.serving.stale, **values)
+    names = tuple(sorted(context.served_names()))
+    frame = {"here": here, "funnel": funnel, "funnels": names, "caller": context.caller}
+    text = page(template, stale=context.serving.stale, **frame, **values)
     return HTMLResponse(text, status_code=status, headers=HEADERS)
 
 
 def chosen(context: Resources, funnel: str | None) -> tuple[str | None, Served | None]:
     """The funnel that is asked for, else the first that is served, else the first there is; and what it serves.
 
-    Raises FunnelNotFoundError for a funnel that is not there.
+    Raises FunnelNotFoundError for a funnel that is not there, ForbiddenError for one that the key is not for.
     """
-    name = funnel or min(context.serving.names(), default=None)
+    name = funnel or min(context.served_names(), default=None)
     if name is None:
         with context.database.read() as connection:
-            name = next((record.name for record in list_funnels(connection)), None)
+            names = (record.name for record in list_funnels(connection))
+            name = next((each for each in names if context.caller.sees(each)), None)
     if name is None:
         return None, None
+    context.caller.check_funnel(name)
     try:
         return name, served_version(context, name, None)[0]
     except VersionNotFoundError:
         return name, None
 
 
-def check_origin(request: Request) -> None:
-    """Raise ProblemError (403) for a form that another site has sent: browsers say where a form comes from."""
-    origin = request.headers.get("origin")
-    if request.headers.get("sec-fetch-site") == "cross-site" or (
-        origin is not None and urlsplit(origin).netloc != request.headers.get("host")
-    ):
-        raise ProblemError(403, "invalid-request", "this form was sent from another site; send it from the dashboard")
+def signin_address(request: Request) -> str:
+    """Where to sign in, and go on from there to what was asked for."""
+    asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    return f"/signin?{urlencode({'then': asked if request.method == 'GET' else '/'})}"

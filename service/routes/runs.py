@@ -58,9 +58,11 @@ def get_runs(
     limit: Limit = 100,
 ) -> dict[str, Any]:
     """The newest runs, newest first."""
+    if funnel is not None:
+        context.caller.check_funnel(funnel)
     with context.database.read() as connection:
         funnel_id = None if funnel is None else get_funnel(connection, funnel).id
-        runs = list_runs(connection, funnel_id=funnel_id, limit=limit)
+        runs = list_runs(connection, funnel_id=funnel_id, among=context.caller.funnels, limit=limit)
     return {"runs": [document_from_run(run) for run in runs]}
 
 
@@ -71,6 +73,7 @@ def get_one_run(
     """One run, with its phases and the reason it ended; what it published is served when it is answered as ended."""
     with context.database.read() as connection:
         found = get_run(connection, run)
+    context.caller.check_funnel(found.funnel)
     if found.version_id is not None:
         context.serving.catch_up(found.funnel, found.version_id)
     return document_from_run(found)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,13 +11,14 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.datastructures import FormData, UploadFile
-from starlette.formparsers import FormParser, MultiPartException, MultiPartParser
 
 from models.errors import InputError, NearcastError, Problem
 from service.dashboard.upload import ROLES, columns_page, fields_of, phases_of, preview_page, reading_from_roles
-from service.problems import ProblemError, document_from_problem, problem_from_error
+from service.problems import document_from_problem, problem_from_error
+from service.routes.access import check_origin
 from service.routes.context import Context, Resources
-from service.routes.pages import Page, Text, check_origin, show
+from service.routes.forms import LARGEST_FORM, form_of, text_of
+from service.routes.pages import Page, Text, show
 from service.routes.runs import get_one_run, post_retrain
 from service.routes.uploads import UploadQuery, count_refusal
 from service.store.funnels import check_funnel_name, find_funnel
@@ -28,8 +28,6 @@ from service.waiting import Reading, WaitingUpload
 if TYPE_CHECKING:
     from service.ingest import IngestOptions
 
-LARGEST_FORM = 256 * 1024
-"""Bytes of a form without a file."""
 SAID = ("stages", "exits", "due_stage", "timezone", "country", "fresh_until")
 """Fields of the form that are as in the query string of an upload."""
 
@@ -40,7 +38,7 @@ Token = Annotated[str, Path(max_length=64)]
 @router.get("/upload")
 def get_upload(context: Context, funnel: Text = None) -> HTMLResponse:
     """Choose a file."""
-    return show("upload.html", context, here="/upload", funnel=funnel, names=sorted(context.serving.names()))
+    return show("upload.html", context, here="/upload", funnel=funnel, names=sorted(context.served_names()))
 
 
 @router.post("/upload")
@@ -52,6 +50,7 @@ async def post_upload(request: Request, context: Context) -> RedirectResponse:
         form = await form_of(request, limit=limit + LARGEST_FORM)
         try:
             upload = waiting_upload(form)
+            context.caller.check_funnel(upload.funnel)
         except NearcastError:
             await form.close()
             raise
@@ -63,7 +62,7 @@ async def post_upload(request: Request, context: Context) -> RedirectResponse:
 @router.get("/upload/{token}")
 def get_waiting(token: Token, context: Context) -> HTMLResponse:
     """What was found in the file, or what became of it."""
-    upload = context.waiting.find(token)
+    upload = found_upload(context, token)
     served = upload.funnel if context.serving.find(upload.funnel) else None  # else other pages know nothing of it
     values: dict[str, Any] = {"here": "/upload", "funnel": served, "token": token, "upload": upload}
     if upload.report is not None:
@@ -83,7 +82,7 @@ def seconds_of(run: dict[str, Any] | None) -> float | None:
 async def post_reading(token: Token, request: Request, context: Context) -> RedirectResponse:
     """Read the same file otherwise, and show what is found now."""
     check_origin(request)
-    upload = context.waiting.find(token)
+    upload = found_upload(context, token)
     form = await form_of(request, limit=LARGEST_FORM)
     await run_sync(read_otherwise, context, upload, form, limiter=context.uploads)
     return RedirectResponse(f"/upload/{token}", status_code=303)
@@ -93,7 +92,7 @@ async def post_reading(token: Token, request: Request, context: Context) -> Redi
 def post_confirmation(token: Token, request: Request, context: Context) -> RedirectResponse:
     """Store it as it was shown, and start a retrain; sent twice, it is stored once."""
     check_origin(request)
-    upload = context.waiting.find(token)
+    upload = found_upload(context, token)
     with upload.lock:
         if upload.report is None:
             upload.report = take_in(context, upload)
@@ -105,42 +104,16 @@ def post_confirmation(token: Token, request: Request, context: Context) -> Redir
 def post_discarding(token: Token, request: Request, context: Context) -> RedirectResponse:
     """Forget the file."""
     check_origin(request)
+    found_upload(context, token)
     context.waiting.drop(token)
     return RedirectResponse("/upload", status_code=303)
 
 
-async def form_of(request: Request, *, limit: int) -> FormData:
-    """The form in the body, with at most one file, which is laid down on disk as it comes.
-
-    Raises ProblemError for a body past the limit, and for one that is no form.
-    """
-
-    async def bounded() -> AsyncGenerator[bytes]:
-        size = int(request.headers.get("content-length", 0))
-        check_size(size, limit)
-        size = 0
-        async for chunk in request.stream():
-            size += len(chunk)
-            check_size(size, limit)
-            yield chunk
-
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    try:
-        if kind == "multipart/form-data":
-            return await MultiPartParser(request.headers, bounded(), max_files=1, max_fields=20).parse()
-        if kind == "application/x-www-form-urlencoded":
-            return await FormParser(request.headers, bounded()).parse()
-    except MultiPartException as error:
-        raise ProblemError(400, "invalid-request", f"this form cannot be read: {error.message}") from error
-    raise ProblemError(415, "unsupported-media-type", "send the form of the page")
-
-
-def check_size(size: int, limit: int) -> None:
-    """Raise ProblemError (413) for a body past the limit."""
-    if size > limit:
-        raise ProblemError(
-            413, "too-large", f"a form may have {limit} bytes; send larger files in parts, or to the API"
-        )
+def found_upload(context: Resources, token: str) -> WaitingUpload:
+    """The upload of that token. Raises UploadGoneError, and ForbiddenError where its funnel is not the caller's."""
+    upload = context.waiting.find(token)
+    context.caller.check_funnel(upload.funnel)
+    return upload
 
 
 def waiting_upload(form: FormData) -> WaitingUpload:
@@ -153,12 +126,6 @@ def waiting_upload(form: FormData) -> WaitingUpload:
         raise InputError(Problem("no file was chosen", field="file", remedy="choose a CSV file, or drop one"))
     source = cast("Any", file.file)
     return WaitingUpload(funnel, cast("Kind", kind), file.filename[-120:], source, file.size or 0)
-
-
-def text_of(form: FormData, name: str) -> str:
-    """A field that is a text; empty when it is not there."""
-    value = form.get(name)
-    return value.strip() if isinstance(value, str) else ""
 
 
 def first_look(context: Resources, token: str, upload: WaitingUpload) -> None:

@@ -8,6 +8,8 @@ StoreError
 ├── FunnelNotFoundError
 ├── VersionNotFoundError
 ├── RunNotFoundError
+├── KeyNotFoundError        no API key of that name
+├── KeyNameTakenError       there is, or was, an API key of that name
 ├── LeaseLostError          a run is not, or no longer, the one that may publish
 ├── KeyInUseError           a request with the same idempotency key is still being answered
 └── KeyReusedError          the same idempotency key came with another body
@@ -68,6 +70,26 @@ class RunNotFoundError(StoreError):
     """No run of that id."""
 
     slug = "run-not-found"
+
+
+class KeyNotFoundError(StoreError):
+    """No API key of that name."""
+
+    slug = "key-not-found"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no key {name!r}; `nearcast keys list` names them")
+
+
+class KeyNameTakenError(StoreError):
+    """There is, or was, an API key of that name."""
+
+    slug = "key-name-taken"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"a key {name!r} was made before, and a name means one key for ever; choose another, such as {name[:60]}-2"
+        )
 
 
 class LeaseLostError(StoreError):

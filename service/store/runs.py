@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -139,11 +139,15 @@ def get_run(connection: Connection, run_id: int) -> Run:
     return run_from_row(row)
 
 
-def list_runs(connection: Connection, *, funnel_id: int | None = None, limit: int = 100) -> tuple[Run, ...]:
-    """The newest runs, newest first, of all funnels or one."""
+def list_runs(
+    connection: Connection, *, funnel_id: int | None = None, among: Collection[str] | None = None, limit: int = 100
+) -> tuple[Run, ...]:
+    """The newest runs, newest first: of all funnels, of one, or of those among these names."""
     query = select_runs().order_by(runs.c.id.desc()).limit(limit)
     if funnel_id is not None:
         query = query.where(runs.c.funnel_id == funnel_id)
+    if among is not None:
+        query = query.where(funnels.c.name.in_(among))
     return tuple(run_from_row(row) for row in connection.execute(query))
 
 

@@ -23,7 +23,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA_HEAD = "0007"
+SCHEMA_HEAD = "0008"
 """Migration that makes these tables; a test holds it equal to the newest one."""
 
 NAMING = {
@@ -252,4 +252,27 @@ idempotency_keys = Table(
     Column("status", Integer),
     Column("response", JSON),
     Column("created_at", BigInteger, nullable=False, index=True),
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", NAME, nullable=False, unique=True),
+    Column("sha256", Text, nullable=False, unique=True, comment="of the secret, hexadecimal; the secret is nowhere"),
+    Column("scope", Text, nullable=False, comment="read | write | admin"),
+    Column("funnels", JSON(none_as_null=True), comment="names of those it is for; null: all"),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, comment="null: never"),
+    Column("last_used_at", BigInteger, comment="to the hour; null: never"),
+    Column("revoked_at", BigInteger, comment="null: it was not"),
+)
+
+# People who have signed in on the dashboard: each by a key, and no longer than it.
+sessions = Table(
+    "sessions",
+    metadata,
+    key("sha256", Text()),
+    Column("key_id", ForeignKey("keys.id"), nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
 )

@@ -10,6 +10,7 @@ import models
 import service
 from models.errors import FunnelError, HistoryError, HorizonError, InputError, NearcastError, Problem
 from service import problems
+from service.auth import ForbiddenError, UnauthenticatedError
 from service.problems import ProblemError, clean_text, document_from_problem, problem_from_error
 from service.store import errors as store_errors
 
@@ -46,6 +47,10 @@ def test_a_funnel_error_names_its_field_once():
         (store_errors.FunnelNotFoundError("x"), 404),
         (store_errors.VersionNotFoundError("none"), 404),
         (store_errors.RunNotFoundError("none"), 404),
+        (store_errors.KeyNotFoundError("none"), 404),
+        (store_errors.KeyNameTakenError("taken"), 409),
+        (UnauthenticatedError("who?"), 401),
+        (ForbiddenError("no"), 403),
         (store_errors.KeyInUseError("wait"), 409),
         (store_errors.KeyReusedError("other body"), 422),
         (store_errors.StoreUnavailableError("away"), 503),
