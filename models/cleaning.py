@@ -13,6 +13,7 @@ from models.forecast import STEP_DAYS
 from models.funnel import SEASON_LENGTH, TOTAL, Frequency
 from models.history import NEVER, History
 from models.repairs import Repair
+from models.wording import worded
 
 __all__ = ["Repair", "clean"]
 
@@ -24,6 +25,9 @@ SEASONS = 8
 """So many observed seasons before a silence tell what to expect in it."""
 PARTIAL, BUSY = 0.5, 20.0
 """The feed broke off during the period before a gap if that holds under this share of what was expected, if many."""
+
+NEGATIVE_VALUE = "negative_value"
+"""The kind of repair that is about value alone."""
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -55,7 +59,8 @@ def clean(history: History, *, calendar: Calendar) -> tuple[History, tuple[Repai
     Negative and infinite counts become not observed (NaN), and so does a silence of a whole feed that the
     weeks before it make all but impossible. Only these are asked, so what comes after a silence does not
     change the verdict. All segments of a stage become NaN together: the total is then
-    unknown too, rather than a sum of what happens to be there. Cleaning twice changes nothing.
+    unknown too, rather than a sum of what happens to be there. Values below zero are kept, as they can be, and
+    named: no forecast is below zero. Cleaning twice changes nothing.
     """
     counts = history.counts.copy()
     found = _impossible(counts, history)
@@ -68,10 +73,12 @@ def clean(history: History, *, calendar: Calendar) -> tuple[History, tuple[Repai
                 counts[:, np.asarray(feed.stages)[:, None], periods] = np.nan
                 found.append(_gap_repair(history, feed, periods))
         if not np.nan_to_num(feed.activity).any():
-            text = f"all {history.periods} {history.frequency}s are zero or not observed"
+            text = "[the only {unit} is|all {count} {unit}s are] zero or not observed"
+            text = worded(text, history.periods, unit=history.frequency)
             found.append(_repair(history, "all_zero", feed.name, np.arange(history.periods), text))
-    repairs = tuple(dict.fromkeys((*history.repairs, *found)))
     value = None if history.value is None else np.where(np.isnan(counts), np.nan, history.value)
+    found += [] if value is None else _below_zero(value, history)
+    repairs = tuple(dict.fromkeys((*history.repairs, *found)))
     return replace(history, counts=counts, value=value, repairs=repairs), repairs
 
 
@@ -85,11 +92,29 @@ def _impossible(counts: Floats, history: History) -> list[Repair]:
             "impossible",
             stage,
             np.flatnonzero(wrong[:, row].any(axis=0)),
-            f"{int(wrong[:, row].sum())} counts were negative or infinite and count as not observed",
+            worded(
+                "{count} [count was negative or infinite and counts|counts were negative or infinite and count] "
+                "as not observed",
+                int(wrong[:, row].sum()),
+            ),
         )
         for row, stage in enumerate(history.stages)
         if wrong[:, row].any()
     ]
+
+
+def _below_zero(value: Floats, history: History) -> list[Repair]:
+    """Periods in which refunds exceed what came in, of any segment: `History.money` takes them for 0."""
+    found = []
+    for row, stage in enumerate(history.stages):
+        periods = np.flatnonzero((value[:, row] < 0).any(axis=0))
+        if len(periods):
+            text = "the value of {count} [{unit}|{unit}s] is below zero and counts as 0"
+            if not (value[:, row] > 0).any():
+                text += ", and none is above: if they are no refunds, send them without the sign"
+            text = worded(text, len(periods), unit=history.frequency)
+            found.append(_repair(history, NEGATIVE_VALUE, stage, periods, text))
+    return found
 
 
 def _feeds(history: History, counts: Floats, *, calendar: Calendar) -> list[Feed]:
@@ -171,12 +196,15 @@ def _broken_off(feed: Feed, first: int, *, frequency: Frequency) -> int:
 
 def _gap_repair(history: History, feed: Feed, periods: npt.NDArray[np.int64]) -> Repair:
     """What is said about a silence that is not read as zero."""
-    what = f"{len(periods)} {history.frequency}s without any {feed.name or 'event'}"
+    what = "{count} [{unit}|{unit}s] without any {feed}"
     if periods[-1] == history.periods - 1:
-        text = f"{what} up to the cutoff: the feed seems to be dead, and they count as not observed"
-        return _repair(history, "dead_feed", feed.name, periods, text)
-    text = f"{what} count as not observed; if that was a closure, declare its days"
-    return _repair(history, "gap", feed.name, periods, text)
+        kind = "dead_feed"
+        text = f"{what} up to the cutoff: the feed seems to be dead, and [it counts|they count] as not observed"
+    else:
+        kind = "gap"
+        text = f"{what} [counts|count] as not observed; if that was a closure, declare its days"
+    told = worded(text, len(periods), unit=history.frequency, feed=feed.name or "event")
+    return _repair(history, kind, feed.name, periods, told)
 
 
 def _repair(history: History, kind: str, stage: str, periods: npt.NDArray[np.int64], text: str) -> Repair:

@@ -16,6 +16,7 @@ from models.baseline import weekday_mean
 from models.blocks import BlockResult, Wishes, divide, fit_block, make_plan
 from models.calendar import Calendar
 from models.calibration import SeriesForecasts, unfitted
+from models.cleaning import NEGATIVE_VALUE
 from models.coherence import coherent
 from models.forecast import Forecast
 from models.funnel import SEASON_LENGTH, TOTAL, Measure
@@ -24,6 +25,7 @@ from models.isolation import Isolated, Mapper, attempt, isolate
 from models.levers import pack
 from models.repairs import Repair
 from models.skill import Score, coverage_from_scores, reliable_until, scores_from_sums
+from models.wording import worded
 
 Array = npt.NDArray[np.float64]
 
@@ -124,7 +126,7 @@ def _series(
 ) -> tuple[tuple[Forecast, ...], tuple[Score, ...]]:
     """Coherent forecasts of all series, and their scores; of value, those of stages that carry any."""
     places = _places(history, isolated, horizon=horizon, measure=measure)
-    repairs = _repairs_by_stage(history)
+    repairs = _repairs_by_stage(history, measure)
     forecasts: list[Forecast] = []
     scorecard: list[Score] = []
     for place, (segment, stage) in enumerate(history.series):
@@ -224,9 +226,10 @@ def _forecast(
     )
 
 
-def _repairs_by_stage(history: History) -> dict[str, list[Repair]]:
-    """Repairs of each stage and of all stages, in their order."""
-    return {stage: [repair for repair in history.repairs if repair.stage in ("", stage)] for stage in history.stages}
+def _repairs_by_stage(history: History, measure: Measure) -> dict[str, list[Repair]]:
+    """Repairs of each stage and of all stages, in their order; those of value with value only."""
+    told = [repair for repair in history.repairs if measure == "value" or repair.kind != NEGATIVE_VALUE]
+    return {stage: [repair for repair in told if repair.stage in ("", stage)] for stage in history.stages}
 
 
 def _why_not_fitted(made: SeriesForecasts, row: int) -> str | None:
@@ -234,7 +237,8 @@ def _why_not_fitted(made: SeriesForecasts, row: int) -> str | None:
     if observed == 0:
         return "nothing was observed for this series"
     if observed < LEAST_FITTED:
-        return f"only {observed} periods were observed; the combination needs {LEAST_FITTED}"
+        text = "only {count} [period was|periods were] observed; the combination needs {least}"
+        return worded(text, observed, least=LEAST_FITTED)
     if not (np.isfinite(made.mean[row]).all() and np.isfinite(made.quantiles[row]).all()):
         return "the combination gave values that are not finite"
     if (made.mean[row] > made.ceiling[row]).any():

@@ -134,7 +134,10 @@ def undeclared_stages(stage: Column, day: Days, rows: npt.NDArray[np.bool_]) -> 
         repair
         for code, name in enumerate(names)
         for repair in repair_of_days(
-            "undeclared_stage", days[codes == code], "{count} rows of a stage that the funnel does not have", stage=name
+            "undeclared_stage",
+            days[codes == code],
+            "{count} [row|rows] of a stage that the funnel does not have",
+            stage=name,
         )
     )
 
@@ -166,7 +169,7 @@ def _first_days(rows: Rows, funnel: Funnel) -> tuple[Days, list[Repair]]:
     own = np.full((int(rows.entity.max(initial=-1)) + 1, len(names)), FAR, dtype=np.int32)
     np.minimum.at(own.reshape(-1), rows.entity * len(names) + rows.code, rows.day)
     said = np.bincount(rows.code, minlength=len(names)) - (own != FAR).sum(axis=0)
-    text = "{count} rows say again that an entity reached this stage; the first time counts"
+    text = "{count} [row says|rows say] again that an entity reached this stage; the first time counts"
     repairs = [
         repair
         for code in np.flatnonzero(said)
@@ -186,17 +189,19 @@ def _in_order(own: Days, funnel: Funnel) -> tuple[Days, list[Repair]]:
     for code, stage in enumerate(funnel.stages):
         late = (reached[:, code] < own[:, code]) & (own[:, code] != FAR)
         skipped = (reached[:, code] != FAR) & (own[:, code] == FAR)
-        text = "{count} entities reached a later stage before this one; this one is taken to be no later"
+        text = "{count} [entity|entities] reached a later stage before this one; this one is taken to be no later"
         repairs += repair_of_days("out_of_order", own[late, code], text, stage=stage)
-        text = "{count} entities have no row for this stage, which a later one implies"
+        text = "{count} [entity has|entities have] no row for this stage, which a later one implies"
         repairs += repair_of_days("implied_stage", reached[skipped, code], text, stage=stage)
     entry = reached[:, 0]
     for code, stage in enumerate(funnel.exits, start=stages):
         orphan = (reached[:, code] != FAR) & (entry == FAR)
         early = (reached[:, code] < entry) & ~orphan
-        text = "{count} entities have this exit and no stage; they are left out"
+        text = (
+            "{count} [entity has this exit and no stage, and is|entities have this exit and no stage, and are] left out"
+        )
         repairs += repair_of_days("exit_without_stage", own[orphan, code], text, stage=stage)
-        text = "{count} entities left before they entered; they leave on the day of entry"
+        text = "{count} [entity|entities] left before the entry, which counts as on its day"
         repairs += repair_of_days("exit_before_entry", own[early, code], text, stage=stage)
         reached[early, code] = entry[early]
     return reached, repairs
@@ -212,7 +217,7 @@ def _segments(events: Events | CodedEvents, rows: Rows, funnel: Funnel) -> tuple
     code[code < 0] = names.index(UNKNOWN) if UNKNOWN in names else 0
     segment = taken(code, settle(rows.entity, size, values=code, keys=[rows.ts, rows.code]), missing=0)
     moved = np.flatnonzero(code != segment[rows.entity])
-    text = "{count} entities were in more than one segment; that of the first row counts"
+    text = "{count} [entity was|entities were] in more than one segment; that of the first row counts"
     count = int((np.bincount(rows.entity[moved]) > 0).sum())
     return segment, names, repair_of_days("two_segments", rows.day[moved], text, count=count)
 
@@ -250,8 +255,8 @@ def _due_repairs(due: Days, entry: Days) -> list[Repair]:
     """Due days before the entry, and beyond reach, of entities; both (entities,), NEVER without a due day."""
     dated = due != NEVER
     lead = due[dated].astype(np.int64) - entry[dated]
-    early = "{count} entities were due before they entered; they count as overdue"
-    far = f"{{count}} entities were due more than {LONGEST_LEAD} days after they entered; that is like no due day"
+    early = "{count} [entity was|entities were] due before the entry, which counts as overdue"
+    far = f"{{count}} [entity was|entities were] due over {LONGEST_LEAD} days after the entry, which is like no due day"
     return [
         *repair_of_days("due_before_entry", entry[dated][lead < 0], early),
         *repair_of_days("due_far_away", entry[dated][lead > LONGEST_LEAD], far),

@@ -17,6 +17,7 @@ from models.funnel import Funnel
 from models.journeys import MOST_STAGES, NOT_YET, Journeys, journeys_from_events
 from models.records import NO_DAY, Counts, Events
 from models.times import DAY, local_from_instants
+from models.wording import worded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,7 +110,8 @@ def _without_misspelt(journeys: Journeys, notes: list[str]) -> Journeys:
             if sizes[stage] <= RARE * sizes[other] and _is_misspelt(stage, other, journeys)
         ]
         if common:
-            notes.append(f"{stage!r} ({sizes[stage]} entities) is left out: it looks like {common[0]!r}, misspelt")
+            size = worded("{count} [entity|entities]", sizes[stage])
+            notes.append(f"{stage!r} ({size}) is left out: it looks like {common[0]!r}, misspelt")
         else:
             kept.append(column)
     return Journeys(tuple(journeys.stages[column] for column in kept), journeys.first[:, kept], journeys.due)
@@ -248,7 +250,8 @@ def _due_stage(journeys: Journeys, stages: list[str], timezone: str, notes: list
         best = found if best is None else min(best, found)
     if best is None:
         return None
-    notes.append(f"due_on speaks of {best[2]}: half of its entities are at most {best[0]:.0f} days off")
+    off = worded("{count} [day|days]", round(best[0]))
+    notes.append(f"due_on speaks of {best[2]}: half of its entities are at most {off} off")
     return best[2]
 
 

@@ -265,6 +265,19 @@ def steps_issued(cutoff: int, *, horizon: int) -> list[tuple[int, int]]:
     return chosen
 
 
+def first_scored(cutoff: int, *, horizon: int) -> list[int | None]:
+    """By block, the first period whose actual will be scored when a version is published each period from `cutoff` on.
+
+    None for a block past the horizon. Versions before may have left some waiting that come earlier.
+    """
+    first: list[int | None] = [None] * len(BLOCKS)
+    for later in range(cutoff, cutoff + horizon):
+        for block, step in steps_issued(later, horizon=horizon):
+            known = first[block]
+            first[block] = later + step if known is None else min(known, later + step)
+    return first
+
+
 def bytes_from_live(live: Live) -> bytes:
     """As bytes; what waits in single precision, half the size and exact for what is compared."""
     facts = {"format": FORMAT, "series": [list(name) for name in live.series], "cutoff": live.cutoff}

@@ -92,8 +92,8 @@ def repairs_of_holes(
     """What became of the holes of one stage: one repair for the zeros, one for each segment with gaps."""
     zeros, gaps = holes
     whole = gaps.all(axis=0)
-    kinds = [("absent_row", TOTAL, zeros.any(axis=0), int(zeros.sum()), "{count} absent rows were read as 0")]
-    text = "{count} periods have no row and count as not observed"
+    kinds = [("absent_row", TOTAL, zeros.any(axis=0), int(zeros.sum()), "{count} absent [row was|rows were] read as 0")]
+    text = "{count} [period has no row and counts|periods have no row and count] as not observed"
     kinds += [("missing", TOTAL, whole, int(whole.sum()), text)]
     partly = gaps & ~whole
     kinds += [

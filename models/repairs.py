@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from models.calendar import day_from_number
 from models.funnel import TOTAL
+from models.wording import worded
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +45,10 @@ def repair_of_days(
 ) -> tuple[Repair, ...]:
     """The repair that touched these days (days since 1970), or none when there are none.
 
-    `text` may speak of {count}, which is the number of `days` unless given.
+    `text` is for `models.wording.worded`, its {count} the number of `days` unless given.
     """
     if len(days) == 0:
         return ()
     count = len(days) if count is None else count
     first, last = day_from_number(days.min()), day_from_number(days.max())
-    return (Repair(kind, segment, stage, first, last, count, text.format(count=count)),)
+    return (Repair(kind, segment, stage, first, last, count, worded(text, count)),)

@@ -91,7 +91,9 @@ def _from_rows(counts: Counts, *, funnel: Funnel, cutoff: int) -> Tallies:
     segment[segment < 0] = names.index(UNKNOWN) if UNKNOWN in names else 0
     order = np.lexsort([counts.y[kept], counts.ds[kept], code[kept], segment])
     again = _check_repeated(counts.take(kept[order]), segment[order])
-    repairs += repair_of_days("duplicate_row", day[kept[order[again]]], "{count} rows were there twice; once counts")
+    repairs += repair_of_days(
+        "duplicate_row", day[kept[order[again]]], "{count} [row was|rows were] there twice; once counts"
+    )
     segment, kept = segment[order[~again]], kept[order[~again]]
     if funnel.segment_by is None:
         segment, names = np.zeros_like(segment), []

@@ -37,7 +37,7 @@ def templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {each.__name__: each for each in (number, exact, more, percent, signed, moment)}
+    environment.filters |= {each.__name__: each for each in (number, exact, decimals, more, percent, signed, moment)}
     environment.filters["day"] = long_day
     environment.globals["link"] = link
     return environment
@@ -88,6 +88,11 @@ def signed(value: float | None) -> str:
 def exact(value: float | None) -> str:
     """1,234.5: one digit, whatever the size, for columns of figures that are compared."""
     return UNKNOWN if value is None or not math.isfinite(value) else f"{value:,.1f}".replace("-", MINUS)
+
+
+def decimals(value: float | None) -> str:
+    """0.213: a loss."""
+    return UNKNOWN if value is None or not math.isfinite(value) else f"{value:.3f}"
 
 
 def more(value: float | None) -> str:

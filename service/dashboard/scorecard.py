@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -62,14 +63,23 @@ def shortened(name: str, longest: int) -> str:
 
 
 def calibration_chart(by_stage: dict[str, list[dict[str, Any]]]) -> str:
-    """Two bars a stage: how often the 80 % and the 95 % interval held, against dashed lines at what they promise."""
-    shares = np.array([[held(scores, level)[0] or math.nan for level in LEVELS] for scores in by_stage.values()])
-    text = "Measured coverage of the 80 % and 95 % intervals by stage; figures in the table below."
-    plot = Plot("Calibration", text, len(by_stage), 1.0, height=160, form="percent")
-    plot.bars(shares[:, 0], kind="bar-narrow", shift=-0.2)
-    plot.bars(shares[:, 1], kind="bar-expected", shift=0.2)
+    """Two bars a stage: how often the 80 % and the 95 % interval held in the backtest."""
+    shares = [tuple(held(scores, level)[0] for level in LEVELS) for scores in by_stage.values()]
+    longest = max(3, NARROW // len(by_stage))
+    labels = [shortened(stage, longest) for stage in by_stage]
+    return coverage_chart("Calibration", labels, shares, by="stage", height=160)
+
+
+def coverage_chart(
+    title: str, labels: Sequence[str], shares: Sequence[tuple[float | None, ...]], *, by: str, height: int
+) -> str:
+    """Two bars a place: how often the 80 % and the 95 % interval held, against dashed lines at what they promise."""
+    bars = np.array([[math.nan if share is None else share for share in pair] for pair in shares])
+    text = f"Measured coverage of the 80 % and 95 % intervals by {by}; figures in the table below."
+    plot = Plot(title, text, len(shares), 1.0, height=height, form="percent")
+    plot.bars(bars[:, 0], kind="bar-narrow", shift=-0.2)
+    plot.bars(bars[:, 1], kind="bar-expected", shift=0.2)
     for level in LEVELS:
         plot.across(level / 100, kind="nominal")
-    longest = max(3, NARROW // len(by_stage))
-    plot.labels((place, shortened(stage, longest)) for place, stage in enumerate(by_stage))
+    plot.labels(enumerate(labels))
     return plot.svg()

@@ -9,6 +9,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 
 from models.funnel import TOTAL
 from service.dashboard.lateness import late_by_age
+from service.dashboard.live import live_page
 from service.dashboard.lookback import look_back
 from service.dashboard.overview import last_day_note, overview
 from service.dashboard.rendering import STATIC, link, static_file
@@ -64,14 +65,15 @@ def get_stage(
 
 @router.get("/scorecard")
 def get_scorecard_page(context: Context, funnel: Text = None, segment: Text = None) -> HTMLResponse:
-    """Skill and calibration."""
+    """How published forecasts fared, and the backtest's skill and calibration."""
     name, served = chosen(context, funnel)
     if served is None:
         return show("empty.html", context, here="/scorecard", funnel=name)
-    found = scorecard_page(served, segment=segment or TOTAL)
+    segment = segment or TOTAL
+    found = {**scorecard_page(served, segment=segment), "live": live_page(served, segment=segment)}
     earlier = earlier_version(context, served)
     if earlier is not None:
-        found |= {"earlier": earlier, "lookback": look_back(earlier, served, segment=segment or TOTAL)}
+        found |= {"earlier": earlier, "lookback": look_back(earlier, served, segment=segment)}
     return show("scorecard.html", context, here="/scorecard", funnel=name, served=served, **found)
 
 

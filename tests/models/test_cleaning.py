@@ -148,6 +148,22 @@ def test_value_is_unknown_where_counts_are():
     assert_array_equal(np.isnan(cleaned.value), np.isnan(cleaned.counts))
 
 
+def test_values_below_zero_are_named_with_the_days_that_have_them():
+    counts = busy(30)
+    value = counts * 10
+    value[0, 1, 4:7] = -5.0
+    cleaned, (repair,) = clean(replace(history_of(counts), value=value), calendar=PLAIN)
+    assert (repair.kind, repair.stage, repair.start, repair.end, repair.count) == (
+        "negative_value", "offer", day(4), day(6), 3,
+    )  # fmt: skip
+    assert repair.text == "the value of 3 days is below zero and counts as 0"
+    assert_array_equal(cleaned.value, value)
+    value[0, 1] = -value[0, 1].clip(min=1)
+    _, (repair,) = clean(replace(history_of(counts), value=value), calendar=PLAIN)
+    assert (repair.start, repair.count) == (day(0), 30)
+    assert "none is above: if they are no refunds, send them without the sign" in repair.text
+
+
 def test_a_declared_closure_is_a_real_zero():
     counts = busy(200)
     counts[:, :, 90:110] = 0

@@ -11,7 +11,16 @@ from scipy import stats
 
 from models import live
 from models.forecast import QUANTILES, Forecast
-from models.live import BLOCKS, LEVEL, advance, bytes_from_live, drift_ratio, live_from_bytes, steps_issued
+from models.live import (
+    BLOCKS,
+    LEVEL,
+    advance,
+    bytes_from_live,
+    drift_ratio,
+    first_scored,
+    live_from_bytes,
+    steps_issued,
+)
 
 START = 18_000
 EPOCH = date(1970, 1, 1)
@@ -181,3 +190,15 @@ def test_another_history_that_ends_earlier_starts_the_scores_anew():
     state = run(counts, [*range(100, 131), 90], 30.0)
     assert state.sums.sum() == 0.0
     assert state.cutoff == START + 89
+
+
+@pytest.mark.parametrize("horizon", [10, 28, 56])
+@pytest.mark.parametrize("seen", [100, 103])
+def test_it_is_known_beforehand_when_each_block_has_its_first_score(seen, horizon):
+    counts = np.full((1, 200), 10.0)
+    wanted = first_scored(START + seen - 1, horizon=horizon)
+    assert [each is None for each in wanted] == [first > horizon for first, _ in BLOCKS]
+    for block, first in enumerate(each for each in wanted if each is not None):
+        for upto, known in ((first - START, 0), (first - START + 1, 1)):
+            state = run(counts, list(range(seen, upto + 1)), 10.0, horizon=horizon)
+            assert state.sums[0, block, 0] == known

@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from models.backtest import backtest
 from models.calendar import Calendar
+from models.cleaning import clean
 from models.engine import Fitted, fit
 from models.errors import HistoryError
 from models.funnel import Funnel
@@ -124,6 +125,17 @@ def test_refunds_beyond_what_came_in_leave_no_forecast_below_zero():
     history = make_history(Funnel(stages=("sold",)), counts=counts, cutoff=date(2024, 4, 9))
     (forecast,) = fitted(history).forecasts
     assert forecast.value.mean.min() >= 0.0
+
+
+def test_values_that_are_all_negative_are_forecast_as_0_and_said_so_where_value_is_told():
+    counts = counts_with_value()
+    counts.value[:] = -20.0
+    history = make_history(Funnel(stages=("sold",)), counts=counts, cutoff=date(2024, 4, 9))
+    cleaned, _ = clean(history, calendar=Calendar())
+    (forecast,) = fitted(cleaned).forecasts
+    assert_array_equal(forecast.value.mean, 0.0)
+    assert "2024-01-01 to 2024-04-09: the value of 100 days is below zero" in forecast.value.repairs[0]
+    assert forecast.repairs == ()
 
 
 def test_a_backtest_of_value_scores_money_and_says_when_there_is_none():

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,19 @@ import numpy as np
 import psycopg
 import pytest
 
+from models.funnel import Funnel
+from models.records import Counts
+from service.retrain import retrain
 from service.store.database import Database
+from service.store.funnels import declare_funnel, get_funnel
+from service.store.observations import merge_counts
 from service.store.tables import metadata
+from service.store.uploads import begin_upload, finish_upload
 
 ROOT = Path(__file__).parents[2]
+FIRST_NIGHT = datetime(2026, 3, 1, 12, tzinfo=UTC)
+DAYS, NIGHTS = 100, 24
+"""Days known on the first night, and nights that there are."""
 
 
 @pytest.fixture
@@ -288,3 +297,57 @@ def wait() -> Callable[..., Any]:
 def sales_events() -> str:
     """The CSV that the funnel `sales` was made from."""
     return sales_csv()
+
+
+def counts_until(night: int, *, outlier: int | None = None, unsettled: int | None = None) -> Counts:
+    """Counts of two stages in two segments up to the day before `night`.
+
+    outlier: a day of many more leads in the east. unsettled: from this day on leads in the west come in bursts.
+    """
+    days, unit = DAYS + night, 86_400_000_000
+    first = int(FIRST_NIGHT.timestamp()) * 1_000_000 // unit - DAYS
+    y = np.random.default_rng(9).poisson(30.0, (4, DAYS + NIGHTS)).astype(float)[:, :days]
+    if outlier is not None and outlier < days:
+        y[1, outlier] = 400.0
+    if unsettled is not None:
+        y[3, unsettled::3], y[3, unsettled + 1 :: 3] = 90.0, 2.0
+    ds = np.tile((first + np.arange(days)) * unit, 4)
+    segment = np.repeat(np.array(["east", "east", "west", "west"], dtype=object), days)
+    stage = np.repeat(np.array(["visit", "lead", "visit", "lead"], dtype=object), days)
+    return Counts(ds, stage, y.ravel(), np.full(y.size, np.nan), segment)
+
+
+def retrained_nightly(database: Database, nights: range, *, name: str = "sales", **counts: int) -> None:
+    """An upload of `counts_until` and a retrain for each night, all of them now: a server may be watching."""
+    funnel = Funnel(stages=("visit", "lead"), segment_by="region", max_horizon=28)
+    with database.write() as connection:
+        declare_funnel(connection, name, funnel, now=datetime.now(UTC))
+    for night in nights:
+        now, told = datetime.now(UTC), FIRST_NIGHT + timedelta(days=night)
+        with database.stage() as staging:
+            staging.append_counts(counts_until(night, **counts), lines=2)
+            with staging.write() as connection:
+                funnel_id = get_funnel(connection, name).id
+                taken = begin_upload(connection, funnel_id, kind="counts", now=now, fresh_until=told)
+                merged = merge_counts(connection, funnel_id, taken.number, staging)
+                finish_upload(connection, taken, changed=merged.changed, report={})
+        retrain(database, name, now=now)
+
+
+@pytest.fixture(scope="session")
+def pass_nights() -> Callable[..., None]:
+    """Lets nights pass on a store: `pass_nights(database, nights, outlier=...)`, see `retrained_nightly`."""
+    return retrained_nightly
+
+
+@pytest.fixture(scope="session")
+def watched(server: Running) -> str:
+    """Name of a funnel on that server whose published forecasts have met three weeks of actuals."""
+    with Database(server.database_url) as database, server.client() as client:
+        retrained_nightly(database, range(NIGHTS), name="watched", outlier=DAYS + 20, unsettled=DAYS + 4)
+        wait_until(
+            lambda: client.get("/v1/funnels/watched/forecast").json().get("version") == NIGHTS,
+            seconds=60,
+            what="the last version to be served",
+        )
+    return "watched"

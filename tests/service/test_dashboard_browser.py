@@ -43,7 +43,7 @@ def test_axe_is_what_was_published():
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1440, 390])
-def test_pages_are_accessible_and_silent_and_ask_nobody_else(browser, server, sales, width, scheme):
+def test_pages_are_accessible_and_silent_and_ask_nobody_else(browser, server, sales, watched, width, scheme):
     # The policy forbids scripts that are not the page's own, so axe comes in past it.
     context = browser.new_context(
         viewport={"width": width, "height": 900}, color_scheme=scheme, bypass_csp=True, base_url=server.url
@@ -52,8 +52,9 @@ def test_pages_are_accessible_and_silent_and_ask_nobody_else(browser, server, sa
     page.on("console", lambda message: said.append(message.text))
     page.on("pageerror", lambda error: said.append(str(error)))
     page.on("request", lambda request: asked.append(request.url))
-    for path in PAGES:
-        page.goto(f"{path}?funnel={sales}")
+    addresses = [f"{path}?funnel={sales}" for path in PAGES]
+    for path in (*addresses, f"/scorecard?funnel={watched}", f"/scorecard?funnel={watched}&segment=west"):
+        page.goto(path)
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
         assert violations(page) == [], path
     assert said == []

@@ -4,57 +4,19 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-import numpy as np
 import pytest
 
 from models.calendar import number_from_day
-from models.funnel import Funnel
 from models.live import steps_issued
-from models.records import Counts
 from service.cli.operate import read_status
 from service.live import alerts_document, live_document, live_summary
 from service.observability import ServedCollector
-from service.retrain import retrain
 from service.serving import Serving
-from service.store.funnels import declare_funnel, get_funnel
-from service.store.observations import merge_counts
 from service.store.tables import states
-from service.store.uploads import begin_upload, finish_upload
 from service.store.versions import read_live
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-DAY = 86_400_000_000
-FUNNEL = Funnel(stages=("visit", "lead"), segment_by="region", max_horizon=28)
 DAYS, NIGHTS = 100, 12
-
-
-def counts_until(night: int, *, outlier: int | None = None) -> Counts:
-    """Counts of two stages in two segments up to the day before `night`; on one day many more leads in the east."""
-    days = DAYS + night
-    first = int(NOW.timestamp()) * 1_000_000 // DAY - DAYS
-    y = np.random.default_rng(9).poisson(30.0, (4, DAYS + NIGHTS)).astype(float)[:, :days]
-    if outlier is not None and outlier < days:
-        y[1, outlier] = 400.0
-    ds = np.tile((first + np.arange(days)) * DAY, 4)
-    segment = np.repeat(np.array(["east", "east", "west", "west"], dtype=object), days)
-    stage = np.repeat(np.array(["visit", "lead", "visit", "lead"], dtype=object), days)
-    return Counts(ds, stage, y.ravel(), np.full(y.size, np.nan), segment)
-
-
-def live_through(database, nights: range, **options) -> None:
-    """An upload and a retrain a night."""
-    with database.write() as connection:
-        declare_funnel(connection, "sales", FUNNEL, now=NOW)
-    for night in nights:
-        now = NOW + timedelta(days=night)
-        with database.stage() as staging:
-            staging.append_counts(counts_until(night, **options), lines=2)
-            with staging.write() as connection:
-                funnel_id = get_funnel(connection, "sales").id
-                taken = begin_upload(connection, funnel_id, kind="counts", now=now)
-                merged = merge_counts(connection, funnel_id, taken.number, staging)
-                finish_upload(connection, taken, changed=merged.changed, report={})
-        retrain(database, "sales", now=now)
 
 
 def served_from(database):
@@ -63,15 +25,15 @@ def served_from(database):
     return serving, serving.find("sales")
 
 
-def test_a_first_version_has_nothing_to_show_yet_and_later_ones_do(database):
-    live_through(database, range(1))
+def test_a_first_version_has_nothing_to_show_yet_and_later_ones_do(database, pass_nights):
+    pass_nights(database, range(1))
     _, served = served_from(database)
     assert live_document(served)["scores"] == live_document(served)["drifting"] == []
     nothing = {"actuals": 0, "coverage80": None, "coverage95": None, "drifting": 0, "alerts": 0}
     assert live_summary(served.live) == nothing
     assert read_status(database)["funnels"][0]["live"] == nothing
 
-    live_through(database, range(1, NIGHTS + 1), outlier=DAYS + 7)
+    pass_nights(database, range(1, NIGHTS + 1), outlier=DAYS + 7)
     serving, served = served_from(database)
     document = live_document(served)
     near = {(each["segment"], each["stage"]): each for each in document["scores"] if each["steps"] == "1-7"}
@@ -102,22 +64,24 @@ def test_a_first_version_has_nothing_to_show_yet_and_later_ones_do(database):
     assert read_status(database)["funnels"][0]["live"] == live_summary(served.live)
 
 
-def test_only_the_last_version_keeps_what_waits_and_a_damaged_one_starts_the_scores_anew(sqlite_database, caplog):
-    live_through(sqlite_database, range(3))
+def test_only_the_last_version_keeps_what_waits_and_a_damaged_one_starts_the_scores_anew(
+    sqlite_database, caplog, pass_nights
+):
+    pass_nights(sqlite_database, range(3))
     with sqlite_database.write() as connection:
         assert len(connection.execute(states.select().where(states.c.name == "live")).all()) == 1
         payload = read_live(connection, 1)
         damaged = payload[:-1] + bytes([payload[-1] ^ 1])
         connection.execute(states.update().where(states.c.name == "live").values(payload=damaged))
-    live_through(sqlite_database, range(3, 4))
+    pass_nights(sqlite_database, range(3, 4))
     assert "live scores start anew" in caplog.text
     _, served = served_from(sqlite_database)
     assert live_document(served)["scores"] == []
 
 
 @pytest.mark.parametrize("stale", [True, False])
-def test_a_version_from_before_there_were_live_scores_is_answered_without(sqlite_database, stale):
-    live_through(sqlite_database, range(1))
+def test_a_version_from_before_there_were_live_scores_is_answered_without(sqlite_database, stale, pass_nights):
+    pass_nights(sqlite_database, range(1))
     with sqlite_database.write() as connection:
         connection.execute(states.delete().where(states.c.name.startswith("view/live")))
     serving, served = served_from(sqlite_database)
