@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 from models.isolation import Lost, attempt
@@ -78,7 +80,7 @@ class Worker:
     """One process and the pipe to it; whatever happens to the process, the next chunk gets a new one."""
 
     def __init__(self) -> None:
-        self._process: multiprocessing.process.BaseProcess | None = None
+        self._process: BaseProcess | None = None
         self._pipe: Connection | None = None
 
     def run(self, function: Callable[[Any], Any], chunk: Any, *, deadline: float) -> Any:
@@ -88,17 +90,20 @@ class Worker:
         process, pipe = self._process, self._pipe
         assert process is not None
         assert pipe is not None
-        try:
-            pipe.send((function, chunk))
-            if not pipe.poll(deadline):
-                self.end()
-                return Lost(f"it was not done after {deadline:g} s")
-            return pipe.recv()
-        except (EOFError, OSError):
+        message = attempt(ForkingPickler.dumps, (function, chunk))
+        if isinstance(message, Lost):
+            return message
+        with killed_after(deadline, process) as overdue:
+            answer = exchange(pipe, message)
+        if overdue.is_set():
+            self.end()
+            return Lost(f"it was not done after {deadline:g} s")
+        if answer is None:
             process.join()
             code = process.exitcode
             self.end()
             return Lost(f"its worker {description_of_exit(code or 0)}")
+        return attempt(ForkingPickler.loads, answer)
 
     def kill(self) -> None:
         """End the process, from any thread: who waits for it sees it."""
@@ -122,15 +127,53 @@ class Worker:
         theirs.close()
 
 
+def exchange(pipe: Connection, message: memoryview) -> bytes | None:
+    """What is answered to a message; None when nobody is at the other end any more."""
+    try:
+        pipe.send_bytes(message)
+        return pipe.recv_bytes()
+    except (EOFError, OSError):
+        return None
+
+
+@contextmanager
+def killed_after(seconds: float, process: BaseProcess) -> Iterator[threading.Event]:
+    """Kill a process unless the block ends in time; the event says whether it did not.
+
+    So a worker is ended too that does not even read its chunk, or stops in the middle of its answer.
+    """
+    overdue = threading.Event()
+
+    def end() -> None:
+        overdue.set()
+        process.kill()
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield overdue
+    finally:
+        timer.cancel()
+        timer.join()  # it has killed, or never will
+
+
 def serve(pipe: Connection) -> None:
     """Compute chunks until the other end is closed, or gone."""
     end_with_parent()
     while True:
         try:
-            function, chunk = pipe.recv()
+            message = pipe.recv_bytes()
         except EOFError:
             return
-        pipe.send(attempt(function, chunk))
+        answer = attempt(answered, message)
+        pipe.send_bytes(ForkingPickler.dumps(answer) if isinstance(answer, Lost) else answer)
+
+
+def answered(message: bytes) -> memoryview:
+    """The result of one chunk, written; whatever reading, computing and writing raise concerns this chunk only."""
+    function, chunk = ForkingPickler.loads(message)
+    return ForkingPickler.dumps(function(chunk))
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -72,6 +73,27 @@ def test_a_chunk_that_takes_too_long_is_lost_and_its_worker_ended(robust_pool):
         assert lost == Lost("it was not done after 8 s")
         assert mapper(operator.neg, [1, 2]) == [-1, -2]
     assert time.monotonic() - began < 60
+
+
+def test_a_worker_that_does_not_even_read_its_chunk_is_ended_in_time():
+    with make_mapper(Pool("process", processes=2, deadline=8.0)) as mapper:
+        stopped, _ = mapper(eval, ["__import__('os').getpid()", "__import__('time').sleep(1)"])
+        os.kill(stopped, signal.SIGSTOP)
+        found = mapper(len, [bytes(10**7)] * 2)  # more than a pipe holds
+        assert sorted(found, key=str) == [10**7, Lost("it was not done after 8 s")]
+        assert mapper(operator.neg, [1, 2]) == [-1, -2]
+
+
+def test_what_cannot_be_sent_there_or_back_is_lost_with_its_chunk_only():
+    odd = "type('Odd', (), {'__reduce__': lambda self: (int, ('odd',))})()"
+    with make_mapper(Pool("process", processes=2)) as mapper:
+        back, broken, fine = mapper(eval, ["lambda: 1", odd, "1 + 1"])
+        assert "pickle" in back.reason
+        assert broken.reason.startswith("ValueError: invalid literal for int()")
+        assert fine == 2
+        there, fine = mapper(operator.neg, [threading.Lock(), 3])
+        assert there.reason.startswith("TypeError: cannot pickle")
+        assert fine == -3
 
 
 def test_each_worker_has_one_thread_and_this_process_keeps_its_own(monkeypatch):
