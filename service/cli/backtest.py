@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import IO, Annotated, Any
@@ -15,7 +15,10 @@ import typer
 from models.errors import InputError, Problem
 from models.forecast import QUANTILES, Forecast
 from models.funnel import Measure
-from service.cli.ingest import (
+from models.wording import worded
+from service.cli.options import JsonOption, MeasureOption
+from service.cli.output import LateProgress, print_json, print_lines
+from service.cli.reading import (
     CountryOption,
     DueOption,
     ExitsOption,
@@ -26,12 +29,11 @@ from service.cli.ingest import (
     StagesOption,
     WideOption,
     ZoneOption,
+    make_options,
 )
-from service.cli.options import JsonOption, MeasureOption
-from service.cli.output import LateProgress, print_json, print_lines
 from service.cli.tables import print_growth, print_scorecard
 from service.document import error_growth, json_numbers
-from service.ingest import IngestOptions, pairs_from_text
+from service.ingest import IngestOptions
 from service.texts import day_from_text, names_from_text
 
 CASE_FILES = (("events", "events.csv.gz"), ("counts", "counts.csv.gz"))
@@ -78,11 +80,8 @@ def backtest(  # noqa: PLR0913, PLR0917 - each is an option of the command
         plan = plan_from_case(case, timezone=timezone, country=country)
     else:
         assert file is not None
-        options = IngestOptions(
-            mapping=pairs_from_text(mapping, field="--map") if mapping else {},
-            wide=pairs_from_text(wide, field="--wide") if wide else {},
-            stages=names_from_text(stages),
-            exits=names_from_text(exits),
+        options = replace(
+            make_options(mapping=mapping, wide=wide, stages=stages, exits=exits),
             segment_by=segment_by,
             due_stage=due_stage,
             timezone=timezone,
@@ -130,7 +129,7 @@ def run(plan: Plan, *, measure: Measure, out: Path | None, by_step: bool, as_jso
     if by_step:
         print_growth(error_growth(scores))
     if out is not None:
-        print_lines([f"{len(result.forecasts)} forecasts written to {out}"])
+        print_lines([worded("{count} [forecast|forecasts] written to {out}", len(result.forecasts), out=out)])
 
 
 def check_writable(out: Path) -> None:

@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo
 import typer
 
 from models.errors import InputError, Problem
-from service.cli.ingest import lines_from_report
 from service.cli.options import open_database, read_settings
 from service.cli.output import LateProgress, print_lines
+from service.cli.reading import lines_from_report
 from service.cli.tables import print_forecast, print_scorecard
 from service.document import Selection, forecast_document
 from service.ingest import IngestOptions, ingest

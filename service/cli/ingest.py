@@ -10,16 +10,23 @@ import typer
 
 from service.cli.options import FileArgument, FunnelOption, JsonOption, open_database, read_settings
 from service.cli.output import LateProgress, print_json, print_lines
-from service.ingest import Format, IngestOptions, IngestReport, pairs_from_text
+from service.cli.reading import (
+    CountryOption,
+    DueOption,
+    ExitsOption,
+    FreshOption,
+    KindChoice,
+    KindOption,
+    MapOption,
+    SegmentOption,
+    StagesOption,
+    WideOption,
+    ZoneOption,
+    lines_from_report,
+    make_options,
+)
+from service.ingest import Format
 from service.ingest import ingest as ingest_file
-from service.texts import instant_from_text, names_from_text
-
-
-class KindChoice(StrEnum):
-    """What the rows of a file are."""
-
-    events = "events"
-    counts = "counts"
 
 
 class FormatChoice(StrEnum):
@@ -38,19 +45,6 @@ class GateChoice(StrEnum):
     refuse = "refuse"
 
 
-StagesOption = Annotated[str | None, typer.Option(help="Stages in the order entities reach them: a,b,c.")]
-ExitsOption = Annotated[str | None, typer.Option(help="Terminal side exits: x,y.")]
-SegmentOption = Annotated[str | None, typer.Option(help="Column that holds the segment; '' for none.")]
-DueOption = Annotated[str | None, typer.Option(help="Stage that due_on speaks of.")]
-ZoneOption = Annotated[str | None, typer.Option(help="IANA zone in which times without one are read.")]
-CountryOption = Annotated[
-    str | None, typer.Option(help="Whose public holidays are kept: NL, DE-BY; by the zone, or inferred, when left out.")
-]
-MapOption = Annotated[str | None, typer.Option("--map", help="Our columns to the file's: entity_id=lead_id,ts=at.")]
-WideOption = Annotated[
-    str | None, typer.Option(help="Stages to date columns, one row per entity: lead=created_at,won=closed_on.")
-]
-KindOption = Annotated[KindChoice, typer.Option(help="Whether rows are events or counts.")]
 FormatOption = Annotated[FormatChoice | None, typer.Option("--format", help="By the file's ending when left out.")]
 GateOption = Annotated[
     GateChoice | None, typer.Option(help="Steps past reliable_until: marked, or refused; 'flag' when left out.")
@@ -58,7 +52,6 @@ GateOption = Annotated[
 ScheduleOption = Annotated[
     str | None, typer.Option(help="When to retrain, in the funnel's zone, '30 5 * * MON-FRI'; '' for no more.")
 ]
-FreshOption = Annotated[str | None, typer.Option(help="Instant up to which the source is complete; now when left out.")]
 
 
 def ingest(  # noqa: PLR0913, PLR0917 - each is an option of the command
@@ -107,31 +100,3 @@ def ingest(  # noqa: PLR0913, PLR0917 - each is an option of the command
         print_json(report.as_json())
     else:
         print_lines(lines_from_report(report))
-
-
-def make_options(
-    *, mapping: str | None, wide: str | None, stages: str | None, exits: str | None, fresh_until: str | None = None
-) -> IngestOptions:
-    """Options that are written as lists, pairs and instants, understood. Raises InputError naming the option."""
-    return IngestOptions(
-        mapping=pairs_from_text(mapping, field="--map") if mapping else {},
-        wide=pairs_from_text(wide, field="--wide") if wide else {},
-        stages=names_from_text(stages),
-        exits=names_from_text(exits),
-        fresh_until=instant_from_text(fresh_until, field="--fresh-until") if fresh_until else None,
-    )
-
-
-def lines_from_report(report: IngestReport) -> list[str]:
-    """What became of an upload, for a person."""
-    lines = [
-        f"{report.funnel}: {report.rows:,} {report.kind} read: {report.inserted:,} new, {report.revised:,} revised, "
-        f"{report.unchanged:,} unchanged, {report.duplicates:,} repeated (upload {report.upload})"
-    ]
-    if report.retracted:
-        lines.append(f"retracted: {report.retracted:,} {report.kind} that are stored and not told any more")
-    if report.inferred is not None:
-        stages = " -> ".join(report.inferred["stages"])
-        exits = ", ".join(report.inferred["exits"]) or "none"
-        lines.append(f"inferred: stages {stages}; exits {exits}; time zone {report.inferred['timezone']}")
-    return [*lines, *(f"  {note}" for note in report.notes)]

@@ -10,10 +10,13 @@ from typing import Annotated
 import typer
 
 from models.errors import InputError, Problem
-from service.cli.ingest import (
+from service.cli.options import FunnelOption, JsonOption, open_database, read_settings
+from service.cli.output import LateProgress, print_json, print_lines
+from service.cli.reading import (
     CountryOption,
     DueOption,
     ExitsOption,
+    FreshOption,
     KindChoice,
     KindOption,
     MapOption,
@@ -24,8 +27,6 @@ from service.cli.ingest import (
     lines_from_report,
     make_options,
 )
-from service.cli.options import FunnelOption, JsonOption, open_database, read_settings
-from service.cli.output import LateProgress, print_json, print_lines
 from service.ingest import IngestOptions
 from service.pull import FolderSource, PullReport, PullTerms, QuerySource
 from service.pull import pull as pull_source
@@ -66,12 +67,13 @@ def pull(  # noqa: PLR0913, PLR0917 - each is an option of the command
     country: CountryOption = None,
     mapping: MapOption = None,
     wide: WideOption = None,
+    fresh_until: FreshOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Take in what a database or a folder has had since the last pull; the source is only read."""
     settings = read_settings()
     options = replace(
-        make_options(mapping=mapping, wide=wide, stages=stages, exits=exits),
+        make_options(mapping=mapping, wide=wide, stages=stages, exits=exits, fresh_until=fresh_until),
         segment_by=segment_by,
         due_stage=due_stage,
         timezone=timezone,

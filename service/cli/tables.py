@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from service.cli.output import print_lines, print_table
@@ -72,11 +72,19 @@ def print_series(document: Mapping[str, Any]) -> None:
             ]
         )
     print_table("Forecast", columns, rows)
-    noted: dict[str, list[str]] = {}
+    noted: dict[str, list[tuple[str, str]]] = {}
     for series in document["forecasts"]:
         for note in notes(series):
-            noted.setdefault(note, []).append(f"{series['stage']} of {series['segment']}")
-    print_lines(f"{names[0] if len(names) == 1 else f'{len(names)} series'}: {note}" for note, names in noted.items())
+            noted.setdefault(note, []).append((series["stage"], series["segment"]))
+    print_lines(f"{whose(found)}: {note}" for note, found in noted.items())
+
+
+def whose(found: Sequence[tuple[str, str]]) -> str:
+    """What a note is about, in few words: `won of total`, `won, 5 series`, `25 series`."""
+    stage, segment = found[0]
+    if len(found) == 1:
+        return f"{stage} of {segment}"
+    return f"{stage}, {len(found)} series" if {stage} == {each for each, _ in found} else f"{len(found)} series"
 
 
 def print_scenario(document: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from models.errors import InputError, Problem
+from models.wording import worded
 from service.store.runs import OPEN
 from service.store.uploads import Kind
 from service.waiting import Reading, WaitingUpload
@@ -96,7 +97,7 @@ def preview_page(found: Rehearsal) -> dict[str, Any]:
         "stages": [(stage, found.stages.get(stage, 0)) for stage in funnel.stages],
         "exits": [(stage, found.stages.get(stage, 0)) for stage in funnel.exits],
         "more_segments": max(found.segment_count - len(found.segments), 0),
-        "repairs": [(count, REPAIRS[kind]) for kind, count in report.repairs.items()],
+        "repairs": [worded(REPAIRS[kind], count) for kind, count in report.repairs.items()],
         "notes": notes_of(report.notes, report.repairs),
     }
 
@@ -105,7 +106,7 @@ def notes_of(notes: Sequence[str], repairs: Mapping[str, int]) -> list[str]:
     """Sentences of a report, without those that the repairs say as well."""
     from service.ingest import REPAIRS  # noqa: PLC0415 - not needed to start
 
-    said = tuple(REPAIRS[kind] for kind in repairs)
+    said = tuple(worded(REPAIRS[kind], count) for kind, count in repairs.items())
     return [note for note in notes if not note.endswith(said or ("\0",))]
 
 

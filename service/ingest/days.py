@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -65,6 +65,13 @@ def _from_json(content: bytes) -> list[DeclaredDay]:
     if not isinstance(listed, list) or not all(isinstance(day, dict) for day in listed):
         remedy = 'send [{"name": ..., "start": "YYYY-MM-DD", "end": "YYYY-MM-DD"}]'
         raise InputError(Problem("it is no list of days", field="declared_days", remedy=remedy))
+    known = [each.name for each in fields(DeclaredDay)]
+    for place, day in enumerate(listed, 1):
+        if unknown := [key for key in day if key not in known]:
+            remedy = f"a day has {', '.join(known)}"
+            raise InputError(
+                Problem(f"day {place} has {unknown[0][:40]!r}, which is unknown", field="declared_days", remedy=remedy)
+            )
     return [declared_day(day) for day in listed]
 
 
@@ -136,6 +143,10 @@ def _day(event: _Event, zone: ZoneInfo, problems: Problems) -> DeclaredDay | Non
     try:
         start, whole = _instant(*values["DTSTART"][:2], zone)
         end = _end(event, start, zone, whole=whole)
+        if end < start:
+            remedy = "let it end after its start"
+            problems.add("an event that ends before it starts", line=event.line, field="DTEND", remedy=remedy)
+            return None
         last = max(start.date(), (end - timedelta(microseconds=1)).date()) if end > start else start.date()
     except (ValueError, OverflowError) as error:
         reason = str(error) if isinstance(error, ValueError) else "an event before the year 1 or after 9999"

@@ -14,17 +14,17 @@ Format = Literal["csv", "ndjson", "json", "parquet"]
 MAX_EXPANDED = 8 * 1024**3
 
 REPAIRS: dict[str, str] = {
-    "duplicate_row": "rows that repeat another row of the file were kept once",
-    "empty_row": "rows without any content were passed over",
-    "segment_unknown": "rows without a segment were put into the segment 'unknown'",
-    "clock_change": "times in an hour that the clock repeats or skips were read as its first pass",
-    "in_future": "rows lie in the future: stored, and used once their day is over",
-    "due_on_placeholder": "due dates before 1970 or more than ten years ahead were read as none",
-    "out_of_order": "entities reach stages out of order: a later stage implies the earlier ones",
-    "exit_before_entry": "entities reach an exit before their first stage",
-    "no_stage_reached": "rows of the wide table have no date at all",
+    "duplicate_row": "{count} [row that repeats|rows that repeat] another row of the file [was|were] kept once",
+    "empty_row": "{count} [row|rows] without any content [was|were] passed over",
+    "segment_unknown": "{count} [row|rows] without a segment [was|were] put into the segment 'unknown'",
+    "clock_change": "{count} [time|times] in an hour that the clock repeats or skips [was|were] read as its first pass",
+    "in_future": "{count} [row lies|rows lie] in the future: stored, and used once [its|their] day is over",
+    "due_on_placeholder": "{count} due [date|dates] before 1970 or more than ten years ahead [was|were] read as none",
+    "out_of_order": "{count} [entity reaches|entities reach] stages out of order: a later one implies the earlier",
+    "exit_before_entry": "{count} [entity reaches|entities reach] an exit before the first stage",
+    "no_stage_reached": "{count} [row of the wide table has|rows of the wide table have] no date at all",
 }
-"""What each kind of repair means."""
+"""What each kind of repair means, for `models.wording.worded`."""
 AGES: dict[str, tuple[int, str]] = {
     "0": (1, "less than a day"),
     "1": (2, "one day"),

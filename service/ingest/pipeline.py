@@ -16,6 +16,7 @@ from sqlalchemy.engine import Connection
 from models.errors import FunnelError, InputError, Problem
 from models.funnel import Funnel
 from models.journeys import count_mended
+from models.wording import worded
 from service.ingest.chunks import Chunk
 from service.ingest.declaring import changed, propose, reconsider
 from service.ingest.intake import Intake
@@ -115,6 +116,8 @@ class Terms:
         What the rows tell all of, so that what is stored beside them is retracted; None: of nothing.
     settle
         Called at the end of the transaction that merges the rows, with the funnel's id.
+    watermark
+        Column that tells where reading goes on: it is of use, though no column of ours.
     """
 
     kind: Kind
@@ -122,6 +125,7 @@ class Terms:
     now: datetime
     whole: Whole | None = None
     settle: Callable[[Connection, int, Intake], None] | None = None
+    watermark: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +202,7 @@ class _Merge:
         report = replace(
             report,
             inferred=declaration_from_funnel(funnel) if proposed and inferred else None,
-            notes=(*notes, *_closing_notes(intake, report)),
+            notes=(*notes, *_closing_notes(intake, report, watermark=self.terms.watermark)),
         )
         shape = COUNTS if intake.kind == "counts" else EVENTS
         write_arrivals(connection, shape, upload, timezone=funnel.timezone)
@@ -300,18 +304,20 @@ def _unknown(intake: Intake, funnel: Funnel) -> dict[str, int]:
     return {stage: rows for stage, rows in sorted(intake.sample.rows.items()) if stage not in known}
 
 
-def _closing_notes(intake: Intake, report: IngestReport) -> list[str]:
+def _closing_notes(intake: Intake, report: IngestReport, *, watermark: str | None) -> list[str]:
     """What was ignored, not known, or mended."""
     notes = []
-    if intake.layout.ignored:
-        notes.append(f"ignored columns: {', '.join(intake.layout.ignored)}")
+    if ignored := [name for name in intake.layout.ignored if name != watermark]:
+        notes.append(f"ignored columns: {', '.join(ignored)}")
     if report.unknown_stages:
-        listed = ", ".join(f"{stage} ({rows} rows)" for stage, rows in report.unknown_stages.items())
+        listed = ", ".join(
+            worded("{stage} ({count} [row|rows])", rows, stage=stage) for stage, rows in report.unknown_stages.items()
+        )
         notes.append(f"stages that the funnel does not declare, stored but not forecast: {listed}")
     about = "about " if intake.sample.every > 1 else ""
     for kind, count in report.repairs.items():
         estimated = about if kind in ("out_of_order", "exit_before_entry") else ""
-        notes.append(f"{estimated}{count} {REPAIRS[kind]}")
+        notes.append(estimated + worded(REPAIRS[kind], count))
     return notes
 
 

@@ -39,9 +39,14 @@ class FolderSource:
         return f"{self._watermark or ''}\nfolder"
 
     @property
-    def mark(self) -> Mark | None:
-        """The highest watermark read so far."""
-        return self._highest.mark
+    def watermark(self) -> str | None:
+        """Column by which it goes on."""
+        return self._watermark
+
+    @property
+    def highest(self) -> Highest:
+        """Of the watermarks read so far."""
+        return self._highest
 
     @property
     def place(self) -> str | None:

@@ -14,7 +14,7 @@ from service.ingest.chunks import Chunk
 from service.ingest.intake import Intake
 from service.ingest.options import IngestOptions, IngestReport
 from service.ingest.pipeline import Terms, Whole, take_in
-from service.pull.marks import Mark, capped, json_from_mark, lowered, mark_from_json
+from service.pull.marks import Highest, Mark, capped, json_from_mark, lowered, mark_from_json
 from service.store.database import Database
 from service.store.funnels import find_funnel
 from service.store.pulls import PullRecord, list_pulls, save_pull
@@ -32,8 +32,12 @@ class Source(Protocol):
         """What is read: another identity is another source."""
 
     @property
-    def mark(self) -> Mark | None:
-        """The highest watermark read so far; None where there is no such column."""
+    def watermark(self) -> str | None:
+        """Column by which it goes on; None: it is read whole each time."""
+
+    @property
+    def highest(self) -> Highest:
+        """Of the watermarks read so far."""
 
     @property
     def place(self) -> str | None:
@@ -115,8 +119,11 @@ def pull(
         if terms.full and not intake.rows:
             reason, remedy = "the source has no rows: all that it gave would be retracted", "look at the source"
             raise InputError(Problem(reason, remedy=remedy))
+        read = source.highest
         same = record is not None and record.source == source.identity  # of another column it would mean nothing
-        mark = json_from_mark(capped(source.mark, now=terms.now)) or (record.watermark if record and same else None)
+        mark = json_from_mark(capped(read.mark, lowest=read.lowest, now=terms.now)) or (
+            record.watermark if record and same else None
+        )
         reached.append(mark)
         save_pull(
             connection,
@@ -132,7 +139,7 @@ def pull(
             database,
             funnel_name,
             lambda intake: source.chunks(start, intake),
-            terms=Terms(terms.kind, terms.options, terms.now, whole=whole, settle=settle),
+            terms=Terms(terms.kind, terms.options, terms.now, whole=whole, settle=settle, watermark=source.watermark),
             progress=progress,
         )
     except InputError as error:

@@ -18,8 +18,14 @@ FUTURE = timedelta(days=1)
 """How far past the present a watermark may be: one absurd date must not hide all later rows."""
 
 
+EPOCHS = (1, 1_000, 1_000_000)
+"""Units in which times are written as numbers since 1970: seconds, milli- and microseconds."""
+SINCE = datetime(2000, 1, 1, tzinfo=UTC).timestamp()
+"""Numbers that begin later than this, in one of the units, are taken for times."""
+
+
 class Highest:
-    """The highest value seen of the watermark column.
+    """The highest value seen of the watermark column, and the lowest.
 
     Parameters
     ----------
@@ -32,6 +38,7 @@ class Highest:
     def __init__(self, column: str, *, texts: bool) -> None:
         self.column = column
         self.mark: Mark | None = None
+        self.lowest: Mark | None = None
         self._texts = texts
 
     def add(self, values: Iterable[Any]) -> None:
@@ -40,8 +47,8 @@ class Highest:
         for kind in dict.fromkeys(map(type, present)):
             self._check(kind)
         try:
-            highest = max(present, default=self.mark)
-            self.mark = highest if self.mark is None or highest is None else max(self.mark, highest)
+            self.mark = max(present if self.mark is None else [self.mark, *present], default=None)
+            self.lowest = min(present if self.lowest is None else [self.lowest, *present], default=None)
         except TypeError:
             reason, remedy = "mixes kinds of values, or times with and without a zone", "make the column one kind"
             raise InputError(Problem(reason, field=self.column, remedy=remedy)) from None
@@ -56,9 +63,14 @@ class Highest:
         raise InputError(Problem(reason, field=self.column, remedy="take a time or a number that rises"))
 
 
-def capped(mark: Mark | None, *, now: datetime) -> Mark | None:
-    """A watermark no later than the present, some slack apart; numbers as they are."""
+def capped(mark: Mark | None, *, lowest: Mark | None, now: datetime) -> Mark | None:
+    """A watermark no later than the present, some slack apart; of numbers those that are times, going by the lowest."""
     limit = now.astimezone(UTC) + FUTURE
+    if isinstance(mark, int | float | Decimal):
+        assert isinstance(lowest, int | float | Decimal)
+        units = (unit for unit in EPOCHS if SINCE * unit <= lowest <= limit.timestamp() * unit)
+        unit = next(units, None)
+        return mark if unit is None else min(mark, type(mark)(int(limit.timestamp()) * unit))
     if isinstance(mark, datetime):
         return min(mark, limit if mark.tzinfo else limit.replace(tzinfo=None))
     if isinstance(mark, date):

@@ -71,6 +71,8 @@ def test_days_come_in_their_order_without_those_that_were_cancelled_or_belong_to
         ("DTSTART:20261399", 3, "neither a day nor an instant"),
         ("DTSTART:20261127\r\nDURATION:long", 3, "no duration"),
         ("DTSTART:20261127\r\nDURATION:P9999999999D", 3, "before the year 1 or after 9999"),
+        ("DTSTART:20261127\r\nDTEND:20261126", 3, "ends before it starts"),
+        ("DTSTART:20261127T090000Z\r\nDTEND:20261127T085959Z", 3, "ends before it starts"),
         ("DTSTART:99991231", 3, "before the year 1 or after 9999"),
         ("DTSTART:00010101T000000Z", 3, "before the year 1 or after 9999"),
     ],
@@ -90,6 +92,7 @@ def test_an_event_that_cannot_be_declared_is_refused_with_its_line(event, line, 
         (b'{"days": []}', InputError),
         (b"[", InputError),
         (b'[{"name": "x"}]', FunnelError),
+        (b'[{"name": "x", "start": "2026-11-02", "stage": "won"}]', InputError),
         (b'[{"name": "x", "start": "2026-11-02", "end": "2026-11-01"}]', FunnelError),
         (b'[{"name": "x", "start": "2026-11-02", "stages": ["lad"]}]', FunnelError),
         (b'[{"name": "", "start": "2026-11-02"}]', FunnelError),
@@ -99,6 +102,18 @@ def test_an_event_that_cannot_be_declared_is_refused_with_its_line(event, line, 
 def test_what_is_no_calendar_or_cannot_be_declared_is_refused(content, error):
     with pytest.raises(error):
         days_from_bytes(content, funnel=FUNNEL)
+
+
+def test_an_unknown_key_of_a_day_is_named_with_its_place():
+    days = [{"name": "x", "start": "2026-11-02"}, {"name": "y", "start": "2026-11-03", "stage": "won"}]
+    with pytest.raises(InputError, match="day 2 has 'stage', which is unknown") as refused:
+        days_from_bytes(json.dumps(days).encode(), funnel=FUNNEL)
+    assert refused.value.problems[0].remedy == "a day has name, start, end, stages, segments"
+
+
+def test_an_event_that_ends_when_it_starts_is_one_day():
+    (day,) = read("DTSTART:20261127\r\nDTEND:20261127")
+    assert (day.start, day.end) == (date(2026, 11, 27), date(2026, 11, 27))
 
 
 def test_days_take_the_place_of_those_declared_and_leave_the_rest_of_the_funnel(database):

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ import pytest
 import sqlalchemy as sa
 
 from models.errors import FunnelError, InputError
-from service.cli.ingest import lines_from_report
+from service.cli.reading import lines_from_report
 from service.ingest import IngestOptions
 from service.pull import FolderSource, PullReport, PullTerms, QuerySource, pull
 from service.pull.marks import Highest, capped, json_from_mark, lowered, mark_from_json
@@ -29,6 +30,7 @@ from service.store.database import Database
 from service.store.funnels import find_funnel, get_funnel
 from service.store.observations import read_counts, read_events
 from service.store.pulls import list_pulls
+from service.store.uploads import fresh_until
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 OPTIONS = IngestOptions(stages=("lead", "offer", "won"), exits=("lost",), timezone="UTC")
@@ -340,6 +342,34 @@ def test_a_folder_of_csv_and_parquet_files_is_read_on_from_the_watermark(databas
     assert read_folder(database, folder, full=True).upload.retracted == 1
 
 
+def test_a_number_from_the_far_future_does_not_hide_the_files_that_follow(database, tmp_path):
+    head, seconds = "entity_id,stage,ts,changed\n", round(NOW.timestamp())
+    rows = f"a,lead,2026-11-01,{seconds - 9000}\nb,lead,2026-11-02,9999999999\n"
+    folder = folder_of(tmp_path / "drop", a=head + rows)
+    assert read_folder(database, folder).watermark == {"type": "decimal", "value": str(seconds + 86_400)}
+    folder_of(folder, c=head + f"c,lead,2026-11-03,{seconds + 90_000}\n")
+    assert read_folder(database, folder).upload.inserted == 1
+
+
+def test_the_watermark_is_no_ignored_column_and_others_are(database, tmp_path):
+    row = "entity_id,stage,ts,changed,owner\na,lead,2026-11-01,1,ann\n"
+    report = read_folder(database, folder_of(tmp_path / "drop", a=row))
+    assert [note for note in report.upload.notes if "ignored" in note] == ["ignored columns: owner"]
+
+
+def test_the_command_is_told_up_to_when_a_folder_is_complete(tmp_path):
+    folder = folder_of(tmp_path / "drop", a="entity_id,stage,ts\na,lead,2026-11-01\na,won,2026-11-02\n")
+    store = tmp_path / "store.db"
+    command = ("--funnel", "deals", "--folder", str(folder), "--fresh-until")
+    done = run_cli(*command, "2026-11-03T06:00Z", store=store)
+    assert done.returncode == 0, done.stderr
+    with Database(f"sqlite:///{store}") as database, database.read() as connection:
+        told = fresh_until(connection, get_funnel(connection, "deals").id)
+    assert told == datetime(2026, 11, 3, 6, tzinfo=UTC).timestamp() * 1_000_000
+    done = run_cli(*command, "soon", store=store)
+    assert (done.returncode, "--fresh-until" in done.stderr) == (2, True)
+
+
 def test_what_is_wrong_in_a_folder_is_told_with_its_file_and_line(database, tmp_path):
     head = "entity_id,stage,ts,changed\n"
     folder = folder_of(tmp_path / "drop", a=head + "a,lead,2026-11-01,1\n", b=head + "b,lead,soon,2\n")
@@ -367,7 +397,19 @@ def test_times_are_read_again_a_while_before_the_watermark():
     assert lowered(NOW, seconds=300) == NOW - timedelta(minutes=5)
     assert lowered(NOW.date(), seconds=300) == NOW.date() - timedelta(days=1)
     assert lowered(5, seconds=300) == 5
-    assert capped(NOW + timedelta(days=900), now=NOW) == NOW + timedelta(days=1)
+    assert capped(NOW + timedelta(days=900), lowest=NOW, now=NOW) == NOW + timedelta(days=1)
+
+
+@pytest.mark.parametrize("unit", [1, 1000, 1_000_000])
+@pytest.mark.parametrize("kind", [int, float, Decimal])
+def test_numbers_that_are_times_count_at_most_as_tomorrow_and_others_as_they_are(unit, kind):
+    seconds = round(NOW.timestamp())
+    tomorrow = kind((seconds + 86_400) * unit)
+    lowest, absurd = kind((seconds - 10**7) * unit), kind(9_999_999_999 * unit)
+    assert capped(absurd, lowest=lowest, now=NOW) == tomorrow
+    assert type(capped(absurd, lowest=lowest, now=NOW)) is kind
+    assert capped(lowest, lowest=lowest, now=NOW) == lowest
+    assert capped(absurd, lowest=kind(1), now=NOW) == absurd  # the numbers of rows
 
 
 @pytest.mark.parametrize("values", [[True], ["text"], [NOW, NOW.replace(tzinfo=None)], [1, NOW]])
