@@ -201,7 +201,7 @@ def _in_order(own: Days, funnel: Funnel) -> tuple[Days, list[Repair]]:
             "{count} [entity has this exit and no stage, and is|entities have this exit and no stage, and are] left out"
         )
         repairs += repair_of_days("exit_without_stage", own[orphan, code], text, stage=stage)
-        text = "{count} [entity|entities] left before the entry, which counts as on its day"
+        text = "{count} [entity left before its|entities left before their] entry, which counts as on its day"
         repairs += repair_of_days("exit_before_entry", own[early, code], text, stage=stage)
         reached[early, code] = entry[early]
     return reached, repairs
@@ -255,7 +255,7 @@ def _due_repairs(due: Days, entry: Days) -> list[Repair]:
     """Due days before the entry, and beyond reach, of entities; both (entities,), NEVER without a due day."""
     dated = due != NEVER
     lead = due[dated].astype(np.int64) - entry[dated]
-    early = "{count} [entity was|entities were] due before the entry, which counts as overdue"
+    early = "{count} [entity was due before its|entities were due before their] entry, which counts as overdue"
     far = f"{{count}} [entity was|entities were] due over {LONGEST_LEAD} days after the entry, which is like no due day"
     return [
         *repair_of_days("due_before_entry", entry[dated][lead < 0], early),

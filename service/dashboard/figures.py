@@ -61,9 +61,12 @@ def fan(
     plot.line(past, kind="observed")
     plot.line(forecast.quantiles[:last, forecast.quantiles.shape[1] // 2], kind="median", start=now)
     plot.upright(now - 0.5, kind="cutoff")
-    until = min(forecast.reliable_until, last)
-    if until > 0:
-        plot.upright(now - 0.5 + until, kind="until", text=f"reliable until step {until}")
+    if forecast.reliable_until >= last:
+        plot.note(now + last - 0.5, f"reliable at all {last} steps")
+    elif forecast.reliable_until > 0:
+        plot.upright(
+            now - 0.5 + forecast.reliable_until, kind="until", text=f"reliable until step {forecast.reliable_until}"
+        )
     plot.labels(spread(days))
     return plot.svg()
 

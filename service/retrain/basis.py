@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.engine import Connection
 
 from models.arrivals import Arrivals
+from models.funnel import Funnel
 from models.state import facts_from_record
+from models.wording import worded
 from service.retrain.challenge import ENGINE
 from service.retrain.quarantine import quarantine_documents, quarantined_in, reason_to_retry
 from service.retrain.reading import Reading, read_rows
@@ -84,19 +86,30 @@ def clean_history(basis: Basis) -> tuple[History, tuple[Lateness, ...]]:
 
 
 def reason_to_publish(basis: Basis, cutoff: date) -> str | None:
-    """Why a new version is worth making; None when it would say what the active one says."""
+    """All that makes a new version worth making; None when it would say what the active one says."""
     active = basis.active
     if active is None:
         return "the first version"
+    found = []
     if basis.changed:
-        return f"{basis.changed} rows changed in uploads {active.watermark + 1} to {basis.watermark}"
-    if active.funnel != basis.record.funnel:
-        return "the declaration of the funnel changed"
-    if active.calendar != basis.calendar.version:
-        return f"the calendar changed to {basis.calendar.version}"
-    if cutoff != active.cutoff:
-        return f"the data are now complete up to {cutoff}"
-    return reason_to_retry(active)
+        rows = worded("{count} [row|rows] changed", basis.changed)
+        found.append(f"{rows} in {_uploads(active.watermark + 1, basis.watermark)}")
+    if changed := _changed_settings(active.funnel, basis.record.funnel):
+        found.append(f"the declaration of the funnel changed: {', '.join(changed)}")
+    elif active.calendar != basis.calendar.version:
+        found.append(f"the calendar changed to {basis.calendar.version}")
+    if not found and cutoff != active.cutoff:
+        found.append(f"the data are now complete up to {cutoff}")
+    return "; ".join(found) or reason_to_retry(active)
+
+
+def _uploads(first: int, last: int) -> str:
+    return f"upload {last}" if first == last else f"uploads {first} to {last}"
+
+
+def _changed_settings(before: Funnel, after: Funnel) -> list[str]:
+    """Names of the settings in which two declarations differ."""
+    return [each.name for each in fields(Funnel) if getattr(before, each.name) != getattr(after, each.name)]
 
 
 def make_draft(basis: Basis, history: History, fitted: Fitted, late: Sequence[Lateness], *, reason: str) -> Draft:

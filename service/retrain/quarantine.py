@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.engine import Connection
 
 from models.errors import NearcastError
+from models.wording import worded
 from service.store.runs import list_runs
 from service.store.versions import Version
 
@@ -36,7 +37,7 @@ def quarantine_documents(fitted: Fitted) -> list[dict[str, Any]]:
 def reason_to_retry(version: Version | None) -> str | None:
     """Why a version is fitted again though nothing else has changed."""
     segments = quarantined_in(version)
-    return f"{len(segments)} quarantined segments are tried again" if segments else None
+    return worded("{count} quarantined [segment is|segments are] tried again", len(segments)) if segments else None
 
 
 def is_suspect(connection: Connection, funnel_id: int, active: Version | None) -> bool:

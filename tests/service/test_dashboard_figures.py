@@ -45,6 +45,23 @@ def test_declared_days_are_marked_in_the_past_and_in_the_future():
     assert ">launch &amp; party</text>" in svg
 
 
+@pytest.mark.parametrize(
+    ("reliable", "last", "said", "lines"),
+    [
+        (56, 28, "reliable at all 28 steps", 0),
+        (28, 28, "reliable at all 28 steps", 0),
+        (14, 28, "reliable until step 14", 1),
+        (0, 28, None, 0),
+    ],
+)
+def test_how_far_to_rely_is_drawn_where_it_ends_and_said_where_it_does_not(reliable, last, said, lines):
+    mean = np.full(56, 10.0)
+    quantiles = mean[:, None] + np.linspace(0, 5, len(QUANTILES))
+    svg = fan(Forecast("total", "won", CUTOFF, "m", mean, quantiles, reliable_until=reliable), OBSERVED, last=last)
+    assert re.findall(r">(reliable [^<]*)<", svg) == ([said] if said else [])
+    assert svg.count('class="until"') == lines
+
+
 def test_days_declared_for_another_stage_or_segment_are_not_marked():
     days = [
         DeclaredDay("a", CUTOFF, CUTOFF, stages=("lead",)),

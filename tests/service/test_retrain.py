@@ -17,7 +17,7 @@ import pytest
 
 from models import blocks, engine
 from models.errors import HistoryError
-from models.funnel import Funnel
+from models.funnel import DeclaredDay, Funnel
 from models.records import Counts
 from models.state import bytes_from_forecast
 from service.retrain import RunEndedError, job, retrain
@@ -103,10 +103,17 @@ def test_new_rows_a_changed_declaration_and_nothing_else_make_a_new_version(data
     upload(database)
     retrain(database, "sales", now=NOW)
     upload(database, add=5)
-    assert retrain(database, "sales", now=NOW).reason == "4 rows changed in uploads 2 to 2"
+    assert retrain(database, "sales", now=NOW).reason == "4 rows changed in upload 2"
     declare(database, replace(FUNNEL, max_horizon=7))
-    assert retrain(database, "sales", now=NOW).reason == "the declaration of the funnel changed"
-    assert versions(database) == [3, 2, 1]
+    assert retrain(database, "sales", now=NOW).reason == "the declaration of the funnel changed: max_horizon"
+    upload(database, add=6)
+    upload(database, add=7)
+    launch = DeclaredDay("launch", NOW.date(), NOW.date())
+    declare(database, replace(FUNNEL, declared_days=(launch,)))
+    rows, declaration = retrain(database, "sales", now=NOW).reason.split("; ")
+    assert rows.endswith("rows changed in uploads 3 to 4")
+    assert declaration == "the declaration of the funnel changed: declared_days, max_horizon"
+    assert versions(database) == [4, 3, 2, 1]
 
 
 def test_a_failed_retrain_leaves_what_is_served_and_says_where_it_failed(database, monkeypatch):
@@ -210,7 +217,7 @@ def test_of_four_retrains_at_once_one_publishes_and_the_others_say_why_not(datab
     for racer in racers:
         racer.join()
     first, *others = sorted(reasons)
-    assert first == "4 rows changed in uploads 2 to 2"
+    assert first == "4 rows changed in upload 2"
     assert [reason.partition(" is retraining")[0][:18] for reason in others] == ["nothing done: run "] * 3
     assert versions(database) == [2, 1]
 
@@ -356,7 +363,7 @@ def test_a_retrain_continues_from_the_version_that_was_activated(database):
     retrain(database, "sales", now=NOW)
     with database.write() as connection:
         activate_version(connection, funnel_id, 1)
-    assert retrain(database, "sales", now=NOW).reason == "4 rows changed in uploads 2 to 2"
+    assert retrain(database, "sales", now=NOW).reason == "4 rows changed in upload 2"
     assert versions(database) == [3, 2, 1]
 
 
