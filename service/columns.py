@@ -15,7 +15,8 @@ import orjson
 
 from models.forecast import QUANTILES, Forecast, quantiles_of_level
 from models.parts import part_intervals
-from service.document import Selection, header_document, refused_from, select
+from service.document import header_document
+from service.selection import Selection, refused_from, select
 
 if TYPE_CHECKING:
     from service.serving import Served

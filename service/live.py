@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from models.forecast import STEP_DAYS
 from models.live import ALERT_DAYS, BLOCKS, DRIFT, LEVEL, drift_ratio, severity
-from service.document import number
+from service.numbers import number
 from service.serving import Served
 
 Array = npt.NDArray[np.float64]

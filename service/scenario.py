@@ -14,7 +14,8 @@ from models.errors import NearcastError
 from models.forecast import STEP_DAYS, Forecast
 from models.funnel import TOTAL
 from models.levers import Kind, Lever, LeverError, changes, check_lever, half_arrived, unpack
-from service.document import check_reliable, checked_horizon, number, refused_from, shown
+from service.numbers import number
+from service.selection import check_reliable, checked_horizon, refused_from, shown
 from service.serving import Served
 
 Array = npt.NDArray[np.float64]

@@ -32,8 +32,9 @@ from service.cli.reading import (
     make_options,
 )
 from service.cli.tables import print_growth, print_scorecard
-from service.document import error_growth, json_numbers
 from service.ingest import IngestOptions
+from service.numbers import json_numbers
+from service.selection import error_growth
 from service.texts import day_from_text, names_from_text
 
 CASE_FILES = (("events", "events.csv.gz"), ("counts", "counts.csv.gz"))

@@ -14,9 +14,10 @@ from service.cli.options import open_database, read_settings
 from service.cli.output import LateProgress, print_lines
 from service.cli.reading import lines_from_report
 from service.cli.tables import print_forecast, print_scorecard
-from service.document import Selection, forecast_document
+from service.document import forecast_document
 from service.ingest import IngestOptions, ingest
 from service.retrain import retrain
+from service.selection import Selection
 from service.store.database import Database
 
 FUNNEL = "demo"

@@ -15,7 +15,8 @@ from service.cli.options import (
 )
 from service.cli.output import print_json
 from service.cli.tables import print_forecast
-from service.document import Selection, forecast_document, levels_from_text
+from service.document import forecast_document
+from service.selection import Selection, levels_from_text
 from service.serving import Served, load_served
 from service.store.database import Database
 from service.store.errors import VersionNotFoundError

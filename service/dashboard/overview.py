@@ -12,7 +12,7 @@ from models.forecast import STEP_DAYS, Forecast
 from models.funnel import TOTAL
 from service.dashboard.figures import spark
 from service.dashboard.plot import funnel_shape
-from service.document import refused_from
+from service.selection import refused_from
 from service.serving import Served
 
 SPANS = {"day": (7, 28), "week": (1, 4)}

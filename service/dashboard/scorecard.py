@@ -10,7 +10,7 @@ import numpy as np
 
 from models.funnel import TOTAL
 from service.dashboard.plot import Plot
-from service.document import number
+from service.numbers import number
 from service.serving import Served
 
 LEVELS = (80, 95)

@@ -10,7 +10,8 @@ import numpy as np
 from models.forecast import STEP_DAYS, Forecast
 from models.funnel import DEFAULT_HORIZON, LONGEST_HORIZON
 from service.dashboard import figures
-from service.document import Selection, forecast_document
+from service.document import forecast_document
+from service.selection import Selection
 from service.serving import Served
 
 

@@ -14,8 +14,9 @@ from sqlalchemy.engine import Connection
 from models.columns import Problems
 from models.funnel import Funnel
 from service.ingest.intake import Intake
+from service.ingest.merging import Terms
 from service.ingest.options import IngestOptions, IngestReport
-from service.ingest.pipeline import Terms, reader_of, take_in
+from service.ingest.pipeline import reader_of, take_in
 from service.ingest.source import read_chunks
 from service.store.database import Database
 from service.store.funnels import find_funnel, get_funnel

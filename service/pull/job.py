@@ -12,8 +12,9 @@ from sqlalchemy.engine import Connection
 from models.errors import FunnelError, InputError, Problem
 from service.ingest.chunks import Chunk
 from service.ingest.intake import Intake
+from service.ingest.merging import Terms, Whole
 from service.ingest.options import IngestOptions, IngestReport
-from service.ingest.pipeline import Terms, Whole, take_in
+from service.ingest.pipeline import take_in
 from service.pull.marks import Highest, Mark, capped, json_from_mark, lowered, mark_from_json
 from service.store.database import Database
 from service.store.funnels import find_funnel

@@ -17,7 +17,7 @@ from service.columns import (
     parquet_installed,
     step_columns,
 )
-from service.document import Selection, forecast_document, header_document, levels_from_text, scorecard_document
+from service.document import forecast_document, header_document, scorecard_document
 from service.live import alerts_document, live_document
 from service.routes.context import Context, Resources
 from service.routes.negotiation import accepted_type, etag_matches, make_etag
@@ -30,6 +30,7 @@ from service.schemas import (
     ScorecardDocument,
     problem_responses,
 )
+from service.selection import Selection, levels_from_text
 from service.serving import Served
 from service.store.errors import VersionNotFoundError
 from service.store.funnels import get_funnel

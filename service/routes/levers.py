@@ -21,10 +21,10 @@ from service.dashboard.levers import (
 )
 from service.dashboard.rendering import page
 from service.dashboard.stage import horizons_of
-from service.document import SeriesNotFoundError, checked_horizon
 from service.problems import document_from_problem, problem_from_error
 from service.routes.context import Context, Resources
 from service.routes.pages import HEADERS, Page, Text, chosen, show
+from service.selection import SeriesNotFoundError, checked_horizon
 from service.serving import Served
 from service.store.versions import read_responses
 

@@ -18,7 +18,8 @@ from service.columns import (
     parquet_from_columns,
     step_columns,
 )
-from service.document import Selection, forecast_document, header_document
+from service.document import forecast_document, header_document
+from service.selection import Selection
 from tests.service.test_document import make_forecast, make_version
 
 

@@ -10,14 +10,8 @@ from models.errors import HorizonError
 from models.forecast import QUANTILES, Coverage, Forecast
 from models.funnel import Funnel
 from service.columns import step_columns
-from service.document import (
-    FarHorizonError,
-    NoValueError,
-    Selection,
-    SeriesNotFoundError,
-    forecast_document,
-    levels_from_text,
-)
+from service.document import forecast_document
+from service.selection import FarHorizonError, NoValueError, Selection, SeriesNotFoundError, levels_from_text
 
 
 @dataclass
