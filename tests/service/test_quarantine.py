@@ -177,7 +177,7 @@ def test_what_is_quarantined_is_tried_again_at_the_next_retrain(sqlite_database,
 
     fit_with(fit_block)
     healed = retrain(sqlite_database, "shops", now=NOW, pool=pool)
-    assert healed.reason == "1 quarantined segments are tried again"
+    assert healed.reason == "1 quarantined segment is tried again"
     assert (healed.counts["quarantined"], healed.counts["appended"], healed.counts["refitted"]) == (0, 130, 1)
     assert retrain(sqlite_database, "shops", now=NOW, pool=pool).reason == "nothing new since version 3"
 
