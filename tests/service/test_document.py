@@ -1,6 +1,6 @@
 """The forecast document: the shape that routes and command line share."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 
 import numpy as np
@@ -26,6 +26,7 @@ class Version:
     version_id: int = 30
     cutoff: date = date(2024, 1, 31)
     published_at: datetime = datetime(2024, 2, 1, tzinfo=UTC)
+    quality: dict = field(default_factory=dict)
 
 
 def make_forecast(segment="total", stage="won", *, horizon=8, reliable_until=5, parts=True, frequency="day"):
