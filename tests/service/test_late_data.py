@@ -11,9 +11,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from models.calendar import EPOCH
 from models.funnel import Funnel
-from service.document import Selection, forecast_document
+from service.document import forecast_document
 from service.ingest import IngestOptions, ingest
 from service.retrain import retrain
+from service.selection import Selection
 from service.serving import Serving
 from service.store.arrivals import read_arrivals
 from service.store.database import Database
