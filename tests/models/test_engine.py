@@ -50,7 +50,7 @@ def test_a_short_history_is_answered_by_the_weekday_mean_and_says_so(periods):
     fitted = fit(history(noise((1, 2, periods))), calendar=CALENDAR, horizon=14)
     for forecast in fitted.forecasts:
         assert forecast.model == "weekday_mean"
-        assert f"only {periods} periods" in (forecast.fallback_reason or "")
+        assert f"only {periods} period" in (forecast.fallback_reason or "")
         assert forecast.reliable_until == 0
 
 
