@@ -45,11 +45,16 @@ demo: $(VENV)/.compiled
 serve: $(VENV)/.compiled
 	@$(BIN)/nearcast serve $(ARGS)
 
-test: $(VENV)/.ready-dev $(VENV)/.compiled
+test: tools
 	$(BIN)/pytest --numprocesses auto --dist worksteal -m 'not slow' $(ARGS)
 
-test-slow: $(VENV)/.ready-dev $(VENV)/.compiled
+test-slow: tools
 	$(BIN)/pytest --numprocesses 3 --dist worksteal -m slow $(ARGS)
+
+# Side by side: one waits for the network, the other for the processor.
+.PHONY: tools
+tools: $(VENV)/.ready
+	@$(MAKE) --no-print-directory --jobs=2 $(VENV)/.ready-dev $(VENV)/.compiled
 
 check: $(VENV)/.ready-dev
 	$(BIN)/ruff format --check .

@@ -99,6 +99,7 @@ def test_a_delay_has_the_median_asked_for(median):
     assert np.searchsorted(below, 0.5) == median
 
 
+@pytest.mark.slow
 def test_counts_of_many_draws_average_to_the_stated_intensities():
     spec, draws, days = rich_spec(), 40, 90
     counts = [draw(spec, days=days, seed=seed) for seed in range(draws)]
@@ -110,6 +111,7 @@ def test_counts_of_many_draws_average_to_the_stated_intensities():
     assert (np.abs(weekly - expected) <= tolerance).all()
 
 
+@pytest.mark.slow
 def test_the_outlook_is_unbiased_and_sharper_than_not_knowing_the_past():
     spec, past, horizon, draws = rich_spec(), 60, 14, 40
     cutoff = START + timedelta(days=past - 1)

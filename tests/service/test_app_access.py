@@ -77,6 +77,7 @@ def problem(answer):
     return answer.json()["type"].rpartition(":")[2]
 
 
+@pytest.mark.slow
 def test_nothing_but_what_is_meant_to_be_open_is_answered_without_a_good_key(guarded):
     answered = set()
     for method, path in ROUTES:
@@ -145,6 +146,7 @@ def test_runs_and_waiting_uploads_of_other_funnels_are_not_shown(guarded):
     assert run in {each["run"] for each in every}
 
 
+@pytest.mark.slow
 def test_a_new_key_is_good_at_once_and_a_revoked_one_is_refused_at_the_other_server_within_two_seconds(guarded):
     for number in range(3):
         secret = new_key(guarded, f"race-{number}")

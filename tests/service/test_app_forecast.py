@@ -295,6 +295,7 @@ def test_under_gate_refuse_a_horizon_past_the_reliable_steps_is_refused_with_the
             assert len(series["steps"]) == last
 
 
+@pytest.mark.slow
 def test_an_answer_that_a_new_declaration_changes_is_sent_again(client, sales_events, retrain_over_http, wait):
     head, *rows = sales_events.splitlines()
     few = "\n".join([head, *(row for row in rows if ",2024-01" in row)])

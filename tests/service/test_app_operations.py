@@ -66,6 +66,7 @@ def test_every_request_has_an_id_and_one_log_line_of_json(client, server):
     assert mine[0]["seconds"] >= 0
 
 
+@pytest.mark.slow
 def test_while_the_store_is_away_forecasts_are_served_and_marked_stale(
     start_server, sales_events, retrain_over_http, tmp_path, wait
 ):

@@ -5,6 +5,7 @@ import pytest
 HEADERS = {"content-type": "text/csv", "idempotency-key": "first"}
 
 
+@pytest.mark.slow
 @pytest.mark.one_engine
 def test_postgresql_serves_what_sqlite_serves(
     start_server, empty_postgres_url, client, sales, sales_events, retrain_over_http, tmp_path

@@ -31,6 +31,7 @@ def api(server, sales):
     return schemathesis.openapi.from_url(f"{server.url}/openapi.json")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "path", "mode"), ROUTES)
 def test_every_route_answers_as_documented_whatever_is_sent(api, sales, method, path, mode):
     @settings(max_examples=EXAMPLES, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))

@@ -249,6 +249,7 @@ with Database(sys.argv[1]) as database:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overtaken", [True, False])
 def test_a_holder_paused_past_its_lease_and_resumed_publishes_nothing(database, store_url, overtaken, wait):
     declare(database)

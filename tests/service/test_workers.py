@@ -75,6 +75,7 @@ def test_a_chunk_that_takes_too_long_is_lost_and_its_worker_ended(robust_pool):
     assert time.monotonic() - began < 60
 
 
+@pytest.mark.slow
 def test_a_worker_that_does_not_even_read_its_chunk_is_ended_in_time():
     with make_mapper(Pool("process", processes=2, deadline=8.0)) as mapper:
         stopped, _ = mapper(eval, ["__import__('os').getpid()", "__import__('time').sleep(1)"])
