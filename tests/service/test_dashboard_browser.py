@@ -83,18 +83,20 @@ def figures_of(page, stage):
 
 
 def test_moving_a_slider_draws_at_once_what_the_api_answers(page, client, sales):
+    from playwright.sync_api import expect
+
     page.goto(f"/levers?funnel={sales}")
     before = page.locator("path.median").last.get_attribute("d")
     slider = page.get_by_role("slider", name="Lever 1, slide")
     slider.focus()
     for _ in range(15):
         page.keyboard.press("ArrowRight")
-    page.wait_for_function("document.querySelector('[name=amount]').value === '25'")
+    expect(page.locator("[name=amount]").first).to_have_value("25")
     lever = {"kind": "inflow", "stage": "lead", "percent": 25}
     document = client.post(f"/v1/funnels/{sales}/scenario", json={"levers": [lever], "horizon": 28}).json()
     won = document["series"][-1]
     wanted = [exact(won["mean"]), exact(won["scenario"]), more(won["change"])]
-    page.wait_for_function(f"document.querySelector('table.totals').innerText.includes('{wanted[2]}')")
+    page.locator("table.totals").filter(has_text=wanted[2]).wait_for()
     assert figures_of(page, "won") == wanted
     assert page.locator("path.median").last.get_attribute("d") != before
     page.wait_for_url("**amount=25**")  # the address follows the answer; a reload before it would be cut off
@@ -124,10 +126,12 @@ def violations(page):
 
 
 def test_from_a_file_to_a_lever_in_one_sitting(page, client, sales_events, tmp_path):
+    from playwright.sync_api import expect
+
     (tmp_path / "Shop.csv").write_text(sales_events)
     page.goto("/upload")
     page.get_by_label("A file of events or counts").set_input_files(tmp_path / "Shop.csv")
-    page.wait_for_function("document.querySelector('input[name=funnel]').value === 'shop'")  # once the script is loaded
+    expect(page.locator("input[name=funnel]")).to_have_value("shop")  # once the script is loaded
     page.get_by_role("button", name="Look at it").click()
     page.get_by_role("heading", name="What was inferred").wait_for()
     assert page.locator(".chain").inner_text().split()[::2] == ["lead", "offer", "won"]
@@ -147,7 +151,7 @@ def test_from_a_file_to_a_lever_in_one_sitting(page, client, sales_events, tmp_p
     levers = [{"kind": "inflow", "stage": "lead", "percent": 11}]
     answer = client.post("/v1/funnels/shop/scenario", json={"levers": levers, "horizon": 28}).json()
     wanted = [exact(answer["series"][-1][name]) for name in ("mean", "scenario")]
-    page.wait_for_function(f"document.querySelector('table.totals').innerText.includes('{wanted[1]}')")
+    page.locator("table.totals").filter(has_text=wanted[1]).wait_for()
     assert figures_of(page, "won")[:2] == wanted
 
 
