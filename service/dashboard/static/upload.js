@@ -1,6 +1,6 @@
 // The form works without this file: a file that is dropped anywhere on the page is chosen, and gives a new funnel its name.
 "use strict";
-const file = document.querySelector("input[type=file]"), zone = document.querySelector(".drop"), funnel = document.querySelector("[name=funnel]");
+const file = document.querySelector("input[type=file]"), zone = document.querySelector(".drop"), funnel = document.querySelector("input[name=funnel]");
 for (const kind of ["dragenter", "dragover"]) addEventListener(kind, (event) => { event.preventDefault(); zone.classList.add("over"); });
 for (const kind of ["dragleave", "drop"]) addEventListener(kind, () => zone.classList.remove("over"));
 addEventListener("drop", (event) => {
