@@ -97,7 +97,7 @@ VARIANTS: tuple[Variant, ...] = (
     Variant(
         "holidays",
         {
-            "blocks": """
+            "plan": """
                 def day_types(history, *, calendar, horizon):
                     kinds = Calendar(history.frequency).day_types(history.start, history.periods + horizon)
                     return kinds.astype(np.int64), None, None
@@ -122,9 +122,9 @@ VARIANTS: tuple[Variant, ...] = (
     Variant(
         "least squares among the weights",
         {
-            "combination": """
+            "simplex": """
                 @kernel
-                def _least_squares(gram, cross, start, ridge):
+                def least_squares(gram, cross, start, ridge):
                     return start
             """
         },

@@ -12,8 +12,8 @@ from benchmarks.oracle import WEEK, history_of
 from benchmarks.report import Bar, Result, spread
 from models import univariate
 from models.calendar import make_calendar
-from models.combination import make_origins
 from models.engine import fit
+from models.origins import make_origins
 from models.simulate import (
     Arrivals,
     Delay,

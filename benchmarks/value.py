@@ -11,13 +11,13 @@ import numpy.typing as npt
 from benchmarks.cases import case_folders
 from benchmarks.losses import HORIZON, history_at, sources
 from benchmarks.report import Bar, Result
-from models.blocks import day_types
 from models.calendar import make_calendar, number_from_day
 from models.calibration import forecast_series
 from models.engine import fit
 from models.funnel import SEASON_LENGTH, Funnel
 from models.history import History
 from models.metrics import quantile_loss
+from models.plan import day_types
 from models.records import Counts, Events
 from models.rows import events_from_frame
 from models.simulate import demo_spec, simulate

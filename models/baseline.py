@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from models.intervals import SCORES, UNKNOWN, count_quantiles
+from models.intervals import UNKNOWN
+from models.quantiles import SCORES, count_quantiles
 
 Array = npt.NDArray[np.float64]
 

@@ -1,42 +1,31 @@
-"""A history cut into blocks of whole funnels, each continued from what is remembered, or fitted from the start."""
+"""Blocks of whole funnels, each forecast from what is remembered of it, or fitted from the start."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from models.calendar import Calendar, number_from_day
 from models.calibration import SeriesForecasts
 from models.cascade import Panel
 from models.completion import completed
-from models.doubt import Doubt, make_doubt, mixed
-from models.forecast import STEP_DAYS
-from models.funnel import SEASON_LENGTH, TOTAL
+from models.doubt import Doubt, mixed
 from models.funnels import PanelState, forecast_funnels, make_state
-from models.history import History
 from models.memory import (
     Frame,
     Memory,
     bytes_from_memory,
     digests_of,
-    gathered,
     join,
-    memory_from_bytes,
     part_of_memory,
 )
-from models.observance import infer_observance
 from models.responses import responses_of_state
-from models.spells import moves_of_history
-from models.value import Priced, priced_of_history
+from models.value import Priced
 
 Array = npt.NDArray[np.float64]
 Days = npt.NDArray[np.int64]
-
-BLOCK = 128
-"""Series per block of work, as far as whole funnels make it up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,89 +73,6 @@ class BlockResult:
     value: SeriesForecasts | None
     memory: bytes
     responses: Array | None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Plan:
-    """What is to be done: blocks, what was inferred about holidays, and why all starts anew, if it does."""
-
-    blocks: list[Block]
-    note: str | None
-    anew: str | None
-
-
-def make_plan(
-    history: History, *, calendar: Calendar, horizon: int, wishes: Wishes, before: Iterable[bytes] = ()
-) -> Plan:
-    """The total and the segments in blocks of about BLOCK series, as they were remembered, and new ones."""
-    types, doubt, note = day_types(history, calendar=calendar, horizon=horizon)
-    counts = history.matrix.reshape(-1, len(history.stages), history.periods)
-    start_day = number_from_day(history.start) // STEP_DAYS[history.frequency]
-    whole = Panel(counts, moves_of_history(history), types, start_day, SEASON_LENGTH[history.frequency])
-    priced = priced_of_history(history)
-    frame = Frame(
-        history.start.isoformat(),
-        history.frequency,
-        history.stages,
-        tuple(part is not None for part in whole.moves[0]),
-        horizon,
-        whole.season_length,
-        start_day,
-        priced is not None,
-    )
-    names = (TOTAL, *history.segments)
-    size = max(1, BLOCK // len(history.stages))
-    settled = history.periods - (0 if history.told is None else history.told.shape[1])
-    memories, anew = _usable(before, frame, types, settled=settled)
-    blocks, left = [], dict(zip(names, range(len(names)), strict=True))
-    for memory in gathered(memories, size=size):
-        kept = [name for name in memory.segments if name in left]
-        if kept:
-            rows = tuple(left.pop(name) for name in kept)
-            part = part_of(whole, rows), priced and priced_part(priced, rows)
-            block = _remembered(part, rows, memory, kept, frame=frame, wishes=wishes, doubt=doubt)
-            blocks.append(replace(block, told=history.told))
-    rest = list(left.values())
-    for first in range(0, len(rest), size):
-        rows = tuple(rest[first : first + size])
-        segments = tuple(names[row] for row in rows)
-        everything = np.ones(len(rows), dtype=np.bool_)
-        own = priced and priced_part(priced, rows)
-        panel = part_of(whole, rows)
-        blocks.append(Block(panel, own, rows, segments, frame, None, everything, wishes, doubt, history.told))
-    return Plan(blocks, note, anew)
-
-
-def _usable(before: Iterable[bytes], frame: Frame, types: Days, *, settled: int) -> tuple[list[Memory], str | None]:
-    """The memories that can be continued: all of them or none, and then why."""
-    memories = []
-    for payload in before:
-        memory = memory_from_bytes(payload, frame=frame)
-        if memory is None:
-            return [], "the funnel's first day, stages or horizon, or the kind of state, are not those remembered"
-        if memory.state.seen > settled:
-            return [], "the history ends, or its days begin to be incomplete, before what is remembered does"
-        if not np.array_equal(memory.day_types, types[: len(memory.day_types)]):
-            return [], "the calendar says something else about past days than before"
-        memories.append(memory)
-    return memories, None
-
-
-def _remembered(
-    part: tuple[Panel, Priced | None],
-    rows: tuple[int, ...],
-    memory: Memory,
-    kept: list[str],
-    *,
-    frame: Frame,
-    wishes: Wishes,
-    doubt: Doubt | None,
-) -> Block:
-    places = np.array([memory.segments.index(name) for name in kept])
-    changed = (digests_of(*part, periods=memory.state.seen) != memory.digests[places]).any(axis=1)
-    if len(kept) < len(memory.segments):
-        memory = part_of_memory(memory, places)
-    return Block(*part, rows, tuple(kept), frame, memory, np.asarray(changed), wishes, doubt, None)
 
 
 def divide(block: Block, size: int) -> list[Block]:
@@ -218,18 +124,6 @@ def _moves_within(moves: Days, since: int, end: int) -> Days:
     first, last = np.searchsorted(moves[:, 0], [since, end])
     later = moves[first:last]
     return later - np.array([since, 0, 0, 0, 0]) if since else later
-
-
-def day_types(history: History, *, calendar: Calendar, horizon: int) -> tuple[Days, Doubt | None, str | None]:
-    """Types of all periods and `horizon` more, doubts about the latter, and what was inferred, if anything."""
-    if (calendar.country is not None and not calendar.assumed) or history.frequency == "week":
-        return calendar.day_types(history.start, history.periods + horizon).astype(np.int64), None, None
-    total = history.matrix[: len(history.stages)]
-    observance = infer_observance(total, start=history.start, horizon=horizon, likely=calendar.country)
-    types = observance.day_types.astype(np.int64)
-    ahead = slice(history.periods, None)
-    doubt = make_doubt(types[ahead], observance.plain[ahead].astype(np.int64), observance.share[ahead])
-    return types, doubt, observance.note if doubt is None else f"{observance.note}; {doubt.note(history.cutoff)}"
 
 
 def fit_block(block: Block) -> BlockResult:

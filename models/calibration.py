@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from models import intervals, scoring, univariate
-from models.combination import Origins, bucket_of_steps, make_origins
-from models.intervals import SCORES, count_quantiles
+from models.origins import Origins, bucket_of_steps, make_origins
+from models.quantiles import SCORES, count_quantiles
 from models.skill import MEASURES
 
 Array = npt.NDArray[np.float64]

@@ -15,14 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from models import combination, conversion, lag
-from models.combination import Origins
+from models.origins import Origins
 from models.spells import AGE, CONVERTED
 
 Array = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 RIDGE = 1.0
-"""Pull towards the starting weights, see `combination.combine`; five times that among univariate experts."""
+"""Pull towards the starting weights, see `combination.advance`; five times that among univariate experts."""
 HALF_LIFE = 730.0
 """Half-life of the evidence for and against the cascade, periods."""
 SAME_PERIOD = 0.3

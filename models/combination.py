@@ -15,18 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from models.kernel import kernel
+from models.origins import Origins, bucket_of_steps
+from models.simplex import least_squares, quadratic
 
 Array = npt.NDArray[np.float64]
 Days = npt.NDArray[np.int64]
 
-BUCKETS: tuple[tuple[int, int], ...] = ((1, 1), (2, 3), (4, 7), (8, 14), (15, 28), (29, 56))
-"""First and last step of each bucket."""
-ORIGIN_GAP = 5
-"""Periods between rolling origins; no divisor of a week, so that step 1 meets every weekday."""
 CHECKPOINT_GAP = 6
 """Origins between two looks at the weights: each origin is combined by weights that it could have known."""
-FIRST_ORIGIN = 14
-"""Periods of history before the first rolling origin."""
 HALF_LIFE = 365.0
 """Half-life of the evidence, periods."""
 NEIGHBOUR = 0.15
@@ -37,48 +33,6 @@ RIDGE = 0.2
 """Pull towards the starting weights, in units of their residual sum of squares."""
 MINIMUM_ORIGINS = 4
 """With fewer origins a bucket takes the weights of the bucket before it (the first: the prior)."""
-
-
-def bucket_of_steps(horizon: int) -> Days:
-    """Index into BUCKETS of steps 1..horizon, shape (horizon,)."""
-    return np.array([next(b for b, (_, last) in enumerate(BUCKETS) if step <= last) for step in range(1, horizon + 1)])
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Origins:
-    """Rolling origins as indices of the new periods, the first of which is 0.
-
-    pending: before them, with targets among or after them. fresh: among them. cutoff: the last period known, which is
-    forecast from, but is a rolling origin only if it is among `fresh` too.
-    """
-
-    pending: Days
-    fresh: Days
-    cutoff: int
-
-    @property
-    def asked(self) -> Days:
-        """Where new forecasts are made."""
-        return np.append(self.fresh, self.cutoff).astype(np.int64)
-
-    @property
-    def every(self) -> Days:
-        """Where there are forecasts, made or being made."""
-        return np.concatenate([self.pending, self.asked]).astype(np.int64)
-
-    def waiting(self, *, periods: int, horizon: int) -> npt.NDArray[np.bool_]:
-        """Which of pending and fresh have targets after the new periods."""
-        return np.append(self.pending, self.fresh) + horizon >= periods
-
-
-def make_origins(start_day: int, *, periods: int, horizon: int, seen: int = 0) -> Origins:
-    """The rolling origins of `periods` new periods after `seen` earlier ones.
-
-    `start_day` numbers the first period of all absolutely, so that a longer history keeps its origins.
-    """
-    index = np.arange(max(FIRST_ORIGIN, seen - horizon), seen + periods)
-    chosen = index[(index + start_day) % ORIGIN_GAP == 0].astype(np.int64) - seen
-    return Origins(chosen[chosen < 0], chosen[chosen >= 0], periods - 1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -335,65 +289,5 @@ def _weigh(  # noqa: PLR0913, PLR0917 - the sums, spread out for the compiler
         start /= start.sum()
         shrink = max(0.2, 1.0 / (1.0 + seen[b] / 12.0))
         start = (1 - shrink) * start + shrink * prior
-        rss = max(s - 2 * (c * start).sum() + _quadratic(g, start), 0.0)
-        weights[b] = _least_squares(g, c, start, ridge * rss + 1e-9 * np.trace(g) + 1e-12)
-
-
-@kernel
-def _quadratic(gram: Array, vector: Array) -> float:
-    """v'Gv of a symmetric matrix of which the lower triangle is filled."""
-    total = 0.0
-    for i in range(vector.size):
-        total += vector[i] * gram[i, i] * vector[i]
-        for j in range(i):
-            total += 2 * vector[i] * gram[i, j] * vector[j]
-    return total
-
-
-@kernel
-def _least_squares(gram: Array, cross: Array, start: Array, ridge: float) -> Array:
-    """Minimise w'Gw - 2c'w + ridge |w - start|^2 on the simplex by dropping the most negative weight in turn."""
-    experts = start.size
-    active = np.ones(experts, dtype=np.bool_)
-    weights = np.empty(experts)
-    while True:
-        _on_the_plane(gram, cross, start, ridge, active, weights)
-        worst = np.argmin(weights)
-        if weights[worst] >= 0.0:
-            return np.asarray(weights / weights.sum())
-        active[worst] = False
-
-
-@kernel
-def _on_the_plane(
-    gram: Array, cross: Array, start: Array, ridge: float, active: npt.NDArray[np.bool_], weights: Array
-) -> None:
-    """Solve for the active weights with sum 1, in place; the system is positive definite thanks to the ridge."""
-    experts = start.size
-    lower = np.zeros((experts, experts))
-    free, unit = np.zeros(experts), np.zeros(experts)
-    for i in range(experts):
-        if not active[i]:
-            continue
-        for j in range(i + 1):
-            if active[j]:
-                value = gram[i, j] + (ridge if i == j else 0.0)
-                for k in range(j):
-                    value -= lower[i, k] * lower[j, k]
-                lower[i, j] = np.sqrt(max(value, 1e-300)) if i == j else value / lower[j, j]
-        free[i], unit[i] = cross[i] + ridge * start[i], 1.0
-        for k in range(i):
-            free[i] -= lower[i, k] * free[k]
-            unit[i] -= lower[i, k] * unit[k]
-        free[i] /= lower[i, i]
-        unit[i] /= lower[i, i]
-    for i in range(experts - 1, -1, -1):
-        if active[i]:
-            for k in range(i + 1, experts):
-                free[i] -= lower[k, i] * free[k]
-                unit[i] -= lower[k, i] * unit[k]
-            free[i] /= lower[i, i]
-            unit[i] /= lower[i, i]
-    multiplier = (1.0 - free.sum()) / unit.sum()
-    for i in range(experts):
-        weights[i] = free[i] + multiplier * unit[i] if active[i] else 0.0
+        rss = max(s - 2 * (c * start).sum() + quadratic(g, start), 0.0)
+        weights[b] = least_squares(g, c, start, ridge * rss + 1e-9 * np.trace(g) + 1e-12)

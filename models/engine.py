@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.baseline import weekday_mean
-from models.blocks import BlockResult, Wishes, divide, fit_block, make_plan
+from models.blocks import BlockResult, Wishes, divide, fit_block
 from models.calendar import Calendar
 from models.calibration import SeriesForecasts, unfitted
 from models.cleaning import NEGATIVE_VALUE
@@ -23,6 +23,7 @@ from models.funnel import SEASON_LENGTH, TOTAL, Measure
 from models.history import History
 from models.isolation import Isolated, Mapper, attempt, isolate
 from models.levers import pack
+from models.plan import make_plan
 from models.repairs import Repair
 from models.skill import Score, coverage_from_scores, reliable_until, scores_from_sums
 from models.wording import worded

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from models import calibration, cascade, scoring, univariate, value
 from models.calibration import SeriesForecasts
 from models.cascade import Panel, TransitionState
-from models.combination import make_origins
+from models.origins import make_origins
 
 Array = npt.NDArray[np.float64]
 

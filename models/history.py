@@ -65,6 +65,11 @@ class History:
         return int(self.counts.shape[2])
 
     @property
+    def settled(self) -> int:
+        """Number of periods before those that are habitually incomplete."""
+        return self.periods - (0 if self.told is None else self.told.shape[1])
+
+    @property
     def cutoff(self) -> date:
         """Last observed day, inclusive."""
         return self.start + timedelta(days=STEP_DAYS[self.frequency] * self.periods - 1)

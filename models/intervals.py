@@ -2,24 +2,21 @@
 
 The variance of a count of mean mu is taken as phi mu + psi mu^2: noise and bursts (phi), errors of the level
 (psi). Both come from squared rolling-origin errors. What is left is measured as a scale on the normal scores of
-the actuals: the central scale on recent errors, the two outer ones on all of them, since tails are rare. Small
-means take the negative binomial, larger ones the gamma of the same mean and variance by the cube root of Wilson
-and Hilferty (The distribution of chi-square, 1931); both are read between the integers, so that the coverage of
-counts is not inflated by their steps.
+the actuals: the central scale on recent errors, the two outer ones on all of them, since tails are rare.
+`models.quantiles` makes quantiles of it.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields, replace
-from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
 
-from models.combination import Origins, bucket_of_steps
-from models.forecast import QUANTILES
 from models.kernel import kernel
+from models.origins import Origins, bucket_of_steps
+from models.quantiles import SCORES
 
 Array = npt.NDArray[np.float64]
 Days = npt.NDArray[np.int64]
@@ -37,8 +34,6 @@ UNKNOWN = (1.5, 0.05, 1.0, 1.0, 1.0)
 """Spread with fewer than MINIMUM_ORIGINS origins."""
 SMALL_MEAN = 3.0
 """Below it the normal scores of counts say little, and teach the scales nothing."""
-LARGE_MEAN = 30.0
-"""From here on the gamma stands for the negative binomial."""
 SCALE_SHRINK = 20.0
 """Origins' worth of a scale of 1 that is mixed in."""
 FINITE_SAMPLE = 0.1
@@ -49,7 +44,6 @@ between are equal on the scale of square roots. The scales are clipped to what l
 score but its bin."""
 FIRST_ROOT = math.sqrt(FIRST_EDGE)
 ROOT_BINS = (BINS - 2) / (math.sqrt(LAST_EDGE) - FIRST_ROOT)
-SCORES = np.array([NormalDist().inv_cdf(q) for q in QUANTILES])
 CENTRAL, OUTER = float(SCORES[-2]), float(SCORES[-1])
 
 
@@ -316,49 +310,3 @@ def _quantile(histogram: Array, probability: float) -> float:
         total += histogram[cell]
         low, high = high, (FIRST_ROOT + (cell + 1) / ROOT_BINS) ** 2
     return float(low)
-
-
-@kernel
-def count_quantiles(mean: Array, bucket: Days, spread: Array, scores: Array) -> Array:
-    """Quantiles of one series, (horizon, len(scores)), >= 0 and ascending, around `mean` (horizon,).
-
-    `spread` is of one series, (buckets, 5), see `advance`; `scores` are the normal scores of the probabilities, the
-    first and last of them the outer pair.
-    """
-    out = np.zeros((mean.size, scores.size))
-    for h in range(mean.size):
-        phi, psi, central, lower, upper = spread[bucket[h]]
-        mu = mean[h]
-        if mu < 1e-9:
-            continue
-        scaled = scores * central
-        scaled[0] = scores[0] * lower
-        scaled[-1] = scores[-1] * upper
-        if mu < LARGE_MEAN:
-            _negative_binomial(mu, phi * mu + psi * mu * mu, scaled, out[h])
-        else:
-            shape = mu / (phi + psi * mu)
-            for j in range(scores.size):
-                root = 1 - 1 / (9 * shape) + scaled[j] / (3 * np.sqrt(shape))
-                out[h, j] = mu * max(root, 0.0) ** 3
-        for j in range(1, scores.size):
-            out[h, j] = max(out[h, j], out[h, j - 1])
-    return out
-
-
-@kernel
-def _negative_binomial(mean: float, variance: float, scores: Array, out: Array) -> None:
-    """Quantiles of the negative binomial, linear between the middles of the steps of its distribution."""
-    size = mean * mean / max(variance - mean, 1e-6 * mean)
-    odds = mean / (size + mean)
-    mass = np.exp(-size * np.log1p(mean / size))
-    below, before, count = 0.0, 0.0, 0
-    middle = 0.5 * mass
-    for j in range(scores.size):
-        wanted = 0.5 * (1 + math.erf(scores[j] / math.sqrt(2.0)))
-        while middle < wanted and count < 10_000:
-            below += mass
-            mass *= (count + size) / (count + 1) * odds
-            before, middle = middle, below + 0.5 * mass
-            count += 1
-        out[j] = max(count - (middle - wanted) / max(middle - before, 1e-300), 0.0)

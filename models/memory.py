@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from models.cascade import Panel, TransitionState
-from models.combination import make_origins
 from models.funnels import PanelState, make_state
+from models.origins import make_origins
 from models.state import pack, unpack
 from models.value import Priced
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import numpy.typing as npt
 
-from models.combination import ORIGIN_GAP, bucket_of_steps
 from models.forecast import QUANTILES
-from models.intervals import SCORES, count_quantiles
 from models.kernel import kernel
+from models.origins import ORIGIN_GAP, bucket_of_steps
+from models.quantiles import SCORES, count_quantiles
 from models.skill import MEASURES
 
 Array = npt.NDArray[np.float64]

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from models import metrics
-from models.combination import BUCKETS
 from models.forecast import QUANTILES, Coverage
+from models.origins import BUCKETS
 
 Array = npt.NDArray[np.float64]
 

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from models import combination, level, smoothing
-from models.combination import Origins
 from models.kernel import kernel
+from models.origins import Origins
 
 Array = npt.NDArray[np.float64]
 Days = npt.NDArray[np.int64]

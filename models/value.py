@@ -20,11 +20,11 @@ import numpy.typing as npt
 from models import calibration, cascade, scoring
 from models.calibration import SeriesForecasts
 from models.cascade import Panel, Passed, TransitionState
-from models.combination import Origins
 from models.entities import NEVER
 from models.forecast import STEP_DAYS
 from models.history import History
 from models.kernel import kernel
+from models.origins import Origins
 from models.skill import MEASURES
 from models.spells import moves_of_history
 from models.univariate import GROWTH, RECENT, recent_maximum

@@ -38,7 +38,9 @@ from service.routes.access import authorize, scope_needed
 from service.routes.context import Resources
 from service.routes.handlers import add_problem_handlers
 from service.scheduler import Scheduler
-from service.schemas import FunnelDeclaration, ProblemDocument, ScenarioRequest, problem_responses
+from service.schemas.common import ProblemDocument, problem_responses
+from service.schemas.funnels import FunnelDeclaration
+from service.schemas.levers import ScenarioRequest
 from service.serving import Serving
 from service.settings import Settings
 from service.store.database import Database

@@ -12,7 +12,8 @@ from service.problems import ProblemError
 from service.routes.bodies import SpooledBody
 from service.routes.context import Context, Resources
 from service.routes.funnels import document_from_funnel
-from service.schemas import FunnelDocument, FunnelName, problem_responses
+from service.schemas.common import FunnelName, problem_responses
+from service.schemas.funnels import FunnelDocument
 
 MEDIA_TYPES = ("text/calendar", "application/json")
 LARGEST = 4 * 1024 * 1024

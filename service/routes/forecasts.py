@@ -21,15 +21,9 @@ from service.document import forecast_document, header_document, scorecard_docum
 from service.live import alerts_document, live_document
 from service.routes.context import Context, Resources
 from service.routes.negotiation import accepted_type, etag_matches, make_etag
-from service.schemas import (
-    AlertsDocument,
-    ForecastDocument,
-    FunnelName,
-    LongForecastDocument,
-    QualityDocument,
-    ScorecardDocument,
-    problem_responses,
-)
+from service.schemas.common import FunnelName, problem_responses
+from service.schemas.forecasts import ForecastDocument, LongForecastDocument
+from service.schemas.scores import AlertsDocument, QualityDocument, ScorecardDocument
 from service.selection import Selection, levels_from_text
 from service.serving import Served
 from service.store.errors import VersionNotFoundError

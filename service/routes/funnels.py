@@ -12,7 +12,8 @@ from sqlalchemy.engine import Connection
 from service.routes.bodies import read_json
 from service.routes.context import Context, Resources
 from service.schedule import check_schedule
-from service.schemas import FunnelDeclaration, FunnelDocument, FunnelList, FunnelName, problem_responses
+from service.schemas.common import FunnelName, problem_responses
+from service.schemas.funnels import FunnelDeclaration, FunnelDocument, FunnelList
 from service.store.funnels import (
     FunnelRecord,
     declaration_from_funnel,

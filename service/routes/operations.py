@@ -7,7 +7,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from service.problems import RETRY_AFTER, ProblemError
 from service.routes.context import Context
-from service.schemas import Health, problem_responses
+from service.schemas.common import Health, problem_responses
 
 router = APIRouter(tags=["operations"])
 

@@ -10,7 +10,8 @@ from service.document import document_from_run
 from service.jobs import TooManyJobsError
 from service.problems import RETRY_AFTER, ProblemError
 from service.routes.context import Context
-from service.schemas import FunnelName, RunDocument, RunList, VersionDocument, VersionList, problem_responses
+from service.schemas.common import FunnelName, problem_responses
+from service.schemas.runs import RunDocument, RunList, VersionDocument, VersionList
 from service.store.funnels import get_funnel
 from service.store.runs import get_run, list_runs
 from service.store.versions import Version, activate_version, list_versions

@@ -10,7 +10,8 @@ from service.routes.bodies import read_json
 from service.routes.context import Context, Resources
 from service.routes.forecasts import served_version
 from service.scenario import Scenario, scenario_document
-from service.schemas import FunnelName, ScenarioDocument, ScenarioRequest, problem_responses
+from service.schemas.common import FunnelName, problem_responses
+from service.schemas.levers import ScenarioDocument, ScenarioRequest
 from service.store.versions import read_responses
 
 SCENARIO = {"$ref": "#/components/schemas/ScenarioRequest"}

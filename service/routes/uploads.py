@@ -15,7 +15,8 @@ from models.errors import NearcastError
 from service.problems import ProblemError, document_from_problem, problem_from_error
 from service.routes.bodies import SpooledBody
 from service.routes.context import Context, Resources
-from service.schemas import FunnelName, IngestDocument, Responses, problem_responses
+from service.schemas.common import FunnelName, Responses, problem_responses
+from service.schemas.funnels import IngestDocument
 from service.store.errors import StoreError
 from service.store.idempotency import Answer, claim_key, release_key, settle_key
 from service.texts import instant_from_text, names_from_text

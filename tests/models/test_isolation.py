@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from models import blocks, engine
+from models import engine, plan
 from models.blocks import Block, BlockResult, fit_block
 from models.calendar import Calendar
 from models.engine import fit
@@ -114,7 +114,7 @@ def failing(segment: str):
 
 
 def test_a_segment_that_cannot_be_fitted_is_answered_by_its_baseline_and_still_adds_up(monkeypatch):
-    monkeypatch.setattr(blocks, "BLOCK", 12)
+    monkeypatch.setattr(plan, "BLOCK", 12)
     sound = fit(past(80), calendar=CALENDAR, horizon=14)
     fitted = fit(past(80), calendar=CALENDAR, horizon=14, mapper=failing("s07"))
     assert list(fitted.quarantined) == ["s07"]
@@ -144,7 +144,7 @@ def test_the_total_can_be_quarantined_too():
 
 
 def test_the_next_fit_tries_again_and_gives_what_a_fit_of_everything_gives(monkeypatch):
-    monkeypatch.setattr(blocks, "BLOCK", 12)
+    monkeypatch.setattr(plan, "BLOCK", 12)
     before = fit(past(80), calendar=CALENDAR, horizon=14, mapper=failing("s07")).memory
     again = fit(past(81), calendar=CALENDAR, horizon=14, before=before, mapper=failing("s07"), apart=True)
     assert list(again.quarantined) == ["s07"]

@@ -5,8 +5,9 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from models.calibration import forecast_series
-from models.combination import BUCKETS, Origins, advance, bucket_of_steps, make_origins, make_state
+from models.combination import advance, make_state
 from models.forecast import QUANTILES
+from models.origins import BUCKETS, Origins, bucket_of_steps, make_origins
 
 HORIZON = 28
 

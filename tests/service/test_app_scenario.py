@@ -8,7 +8,7 @@ from datetime import date, timedelta
 import pytest
 from numpy.testing import assert_allclose
 
-from service.schemas import ScenarioDocument
+from service.schemas.levers import ScenarioDocument
 
 LEAD = {"kind": "inflow", "stage": "lead", "add": 10}
 

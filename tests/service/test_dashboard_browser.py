@@ -155,6 +155,20 @@ def test_from_a_file_to_a_lever_in_one_sitting(page, client, sales_events, tmp_p
     assert figures_of(page, "won")[:2] == wanted
 
 
+def test_a_file_names_a_new_funnel_where_others_are_served(
+    page, client, sales, sales_events, retrain_over_http, tmp_path
+):
+    from playwright.sync_api import expect
+
+    client.post("/v1/funnels/second/events", content=sales_events, headers={"content-type": "text/csv"})
+    assert retrain_over_http(client, "second")["status"] == "succeeded"
+    (tmp_path / "Third.csv").write_text(sales_events)
+    page.goto("/upload")
+    expect(page.locator("select[name=funnel]")).to_be_visible()  # the choice of funnels is no field of the form
+    page.get_by_label("A file of events or counts").set_input_files(tmp_path / "Third.csv")
+    expect(page.locator("input[name=funnel]")).to_have_value("third")
+
+
 def test_a_file_is_dropped_on_the_page(page):
     page.goto("/upload?funnel=dropped")
     page.evaluate(

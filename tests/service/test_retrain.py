@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models import blocks, engine
+from models import engine, plan
 from models.errors import HistoryError
 from models.funnel import DeclaredDay, Funnel
 from models.records import Counts
@@ -347,7 +347,7 @@ def test_a_pool_of_processes_publishes_the_same_forecasts(sqlite_database, monke
     upload(sqlite_database)
     retrain(sqlite_database, "sales", now=NOW)
     declare(sqlite_database, replace(FUNNEL, gate="refuse"))
-    monkeypatch.setattr(blocks, "BLOCK", 2)
+    monkeypatch.setattr(plan, "BLOCK", 2)
     retrain(sqlite_database, "sales", now=NOW, pool=Pool("process", processes=2))
     with sqlite_database.read() as connection:
         second, first = (read_forecasts(connection, each.id) for each in list_versions(connection, funnel_id))

@@ -1,0 +1,71 @@
+"""Quantiles of a count from its mean and spread, see `models.intervals` for where the spread comes from.
+
+Small means take the negative binomial, larger ones the gamma of the same mean and variance by the cube root of Wilson
+and Hilferty (The distribution of chi-square, 1931); both are read between the integers, so that the coverage of
+counts is not inflated by their steps.
+"""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+
+import numpy as np
+import numpy.typing as npt
+
+from models.forecast import QUANTILES
+from models.kernel import kernel
+
+Array = npt.NDArray[np.float64]
+Days = npt.NDArray[np.int64]
+
+LARGE_MEAN = 30.0
+"""From here on the gamma stands for the negative binomial."""
+SCORES = np.array([NormalDist().inv_cdf(q) for q in QUANTILES])
+"""Normal scores of the probabilities."""
+
+
+@kernel
+def count_quantiles(mean: Array, bucket: Days, spread: Array, scores: Array) -> Array:
+    """Quantiles of one series, (horizon, len(scores)), >= 0 and ascending, around `mean` (horizon,).
+
+    `spread` is of one series, (buckets, 5), see `advance`; `scores` are the normal scores of the probabilities, the
+    first and last of them the outer pair.
+    """
+    out = np.zeros((mean.size, scores.size))
+    for h in range(mean.size):
+        phi, psi, central, lower, upper = spread[bucket[h]]
+        mu = mean[h]
+        if mu < 1e-9:
+            continue
+        scaled = scores * central
+        scaled[0] = scores[0] * lower
+        scaled[-1] = scores[-1] * upper
+        if mu < LARGE_MEAN:
+            _negative_binomial(mu, phi * mu + psi * mu * mu, scaled, out[h])
+        else:
+            shape = mu / (phi + psi * mu)
+            for j in range(scores.size):
+                root = 1 - 1 / (9 * shape) + scaled[j] / (3 * np.sqrt(shape))
+                out[h, j] = mu * max(root, 0.0) ** 3
+        for j in range(1, scores.size):
+            out[h, j] = max(out[h, j], out[h, j - 1])
+    return out
+
+
+@kernel
+def _negative_binomial(mean: float, variance: float, scores: Array, out: Array) -> None:
+    """Quantiles of the negative binomial, linear between the middles of the steps of its distribution."""
+    size = mean * mean / max(variance - mean, 1e-6 * mean)
+    odds = mean / (size + mean)
+    mass = np.exp(-size * np.log1p(mean / size))
+    below, before, count = 0.0, 0.0, 0
+    middle = 0.5 * mass
+    for j in range(scores.size):
+        wanted = 0.5 * (1 + math.erf(scores[j] / math.sqrt(2.0)))
+        while middle < wanted and count < 10_000:
+            below += mass
+            mass *= (count + size) / (count + 1) * odds
+            before, middle = middle, below + 0.5 * mass
+            count += 1
+        out[j] = max(count - (middle - wanted) / max(middle - before, 1e-300), 0.0)
