@@ -8,6 +8,7 @@ with no evidence at all only days that most of the world keeps, with evidence so
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -34,6 +35,8 @@ EXPECTED_FALL, MOST = 1.5, 3.0
 """A fall of EXPECTED_FALL deviations is evidence neither way; one day counts from -EXPECTED_FALL to MOST."""
 LEAST_DEVIATION = 0.08
 """Smallest deviation of log activity assumed."""
+FILLING = 28
+"""Periods in which a stage fills up when nothing is known of who entered before: they are low for another reason."""
 LEAST_DAYS = 20
 """Fewer comparable days than this tell nothing."""
 
@@ -58,12 +61,16 @@ class Observance:
         return f"no country is declared; the public holidays that fit best are {whose} ({share:.0%} of the belief)"
 
 
-def infer_observance(counts: Array, *, start: date, horizon: int, likely: str | None = None) -> Observance:
+def infer_observance(
+    counts: Array, *, start: date, horizon: int, likely: str | None = None, filling: Sequence[int] = ()
+) -> Observance:
     """Day types of a daily history without a declared country, and of the `horizon` days after it.
 
     `counts` is (stages, periods), NaN where missing; only they are asked, so nothing later matters. `likely`: the
-    country of the funnel's zone, believed until the history tells otherwise.
+    country of the funnel's zone, believed until the history tells otherwise. `filling`: stages that begin empty.
     """
+    counts = counts.copy()
+    counts[np.asarray(filling, dtype=np.int64), :FILLING] = np.nan
     countries = CANDIDATES if likely is None or likely in CANDIDATES else (*CANDIDATES, likely)
     first = number_from_day(start)
     periods = counts.shape[1]
@@ -96,8 +103,10 @@ def _kept(days: Ints, countries: tuple[str, ...]) -> npt.NDArray[np.bool_]:
 def _falls(counts: Array) -> Array:
     """Log of activity over that of the same weekday in the weeks around, (periods,); NaN where it tells nothing."""
     means = np.nanmean(np.where(np.isnan(counts).all(axis=1, keepdims=True), 0.0, counts), axis=1, keepdims=True)
-    activity = np.nansum(counts / np.maximum(means, 1e-9), axis=0)
-    activity = np.where(np.isnan(counts).all(axis=0), np.nan, activity / max(np.count_nonzero(means), 1))
+    known = np.isfinite(counts) & (means > 0)
+    relative = np.where(known, counts / np.maximum(means, 1e-9), 0.0)
+    activity = relative.sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    activity = np.where(np.isnan(counts).all(axis=0), np.nan, activity)
     periods = len(activity)
     around = np.full((2 * WEEKS, periods), np.nan)
     shifts = [7 * week for week in range(-WEEKS, WEEKS + 1) if week]

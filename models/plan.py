@@ -116,7 +116,8 @@ def day_types(history: History, *, calendar: Calendar, horizon: int) -> tuple[Da
     if (calendar.country is not None and not calendar.assumed) or history.frequency == "week":
         return calendar.day_types(history.start, history.periods + horizon).astype(np.int64), None, None
     total = history.matrix[: len(history.stages)]
-    observance = infer_observance(total, start=history.start, horizon=horizon, likely=calendar.country)
+    filling = [row for row, stage in enumerate(history.stages) if row and stage not in history.counted]
+    observance = infer_observance(total, start=history.start, horizon=horizon, likely=calendar.country, filling=filling)
     types = observance.day_types.astype(np.int64)
     ahead = slice(history.periods, None)
     doubt = make_doubt(types[ahead], observance.plain[ahead].astype(np.int64), observance.share[ahead])

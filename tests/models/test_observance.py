@@ -85,3 +85,12 @@ def test_a_zone_of_a_country_beyond_the_candidates_is_heard_too():
     national_day = number_from_day(date(2024, 6, 23)) - number_from_day(date(2024, 6, 10))
     assert observance.belief[0][0] == "LU"
     assert observance.day_types[national_day] == HOLIDAY
+
+
+def test_stages_that_fill_up_are_no_holidays():
+    start, periods = date(2024, 1, 1), 240
+    counts = np.random.default_rng(1).poisson(40 * np.tile(WEEKDAYS / 20, 35)[:periods], (3, periods)).astype(float)
+    counts[1:, :21] *= np.linspace(0, 1, 21)
+    told = infer_observance(counts, start=start, horizon=100, filling=(1, 2))
+    assert told.belief[0][0] == ""
+    assert infer_observance(counts, start=start, horizon=100).belief[0][0] != ""
