@@ -88,15 +88,18 @@ def mixture_quantiles(first: Array, second: Array, *, weight: float) -> Array:
     one, two = _knots(first), _knots(second)
     values = np.unique(np.concatenate([one, two]))
     below = (1 - weight) * _probability(values, one) + weight * _probability(values, two)
-    return np.asarray(np.interp(QUANTILES, below, values))
+    return np.asarray(np.maximum(np.interp(QUANTILES, below, values), 0.0))
 
 
 def _knots(quantiles: Array) -> Array:
-    """Values at PROBABILITIES, strictly ascending: the ends lie one more step out, a step of no width gets a little."""
+    """Values at PROBABILITIES, strictly ascending: the ends lie one more step out, a step of no width gets a little.
+
+    It is taken from below, so that 0 is not above an actual of 0.
+    """
     low = max(quantiles[0] - (quantiles[1] - quantiles[0]), 0.0)
     high = quantiles[-1] + (quantiles[-1] - quantiles[-2])
     knots = np.concatenate([[low], quantiles, [high]])
-    return np.asarray(knots + 1e-9 * (1 + knots[-1]) * np.arange(len(knots)))
+    return np.asarray(knots + 1e-9 * (1 + knots[-1]) * np.arange(1 - len(knots), 1))
 
 
 def _probability(values: Array, knots: Array) -> Array:

@@ -36,6 +36,14 @@ def test_a_mixture_of_counts_that_are_all_zero_stays_finite():
     assert np.isfinite(mixture_quantiles(zeros, HIGH, weight=0.5)).all()
 
 
+def test_nothing_at_all_stays_within_the_interval_of_a_mixture_of_small_counts():
+    nothing = np.array([0, 0, 0, 0, 0, 0, 0.05, 0.3, 0.6, 0.9, 1.9])
+    some = np.array([0, 0, 0, 0.2, 0.5, 0.7, 1.0, 1.3, 1.7, 2.2, 3.1])
+    quantiles = mixture_quantiles(nothing, some, weight=0.3)
+    assert (quantiles[:3] == 0).all()
+    assert (np.diff(quantiles) >= 0).all()
+
+
 def test_a_mixture_costs_less_than_a_guess_when_either_is_as_likely():
     guess = (quantile_loss(np.array([2.0]), HIGH[None]) + quantile_loss(np.array([100.0]), HIGH[None])) / 2
     both = mixture_quantiles(HIGH, LOW, weight=0.5)[None]
