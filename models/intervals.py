@@ -2,7 +2,9 @@
 
 The variance of a count of mean mu is taken as phi mu + psi mu^2: noise and bursts (phi), errors of the level
 (psi). Both come from squared rolling-origin errors. What is left is measured as a scale on the normal scores of
-the actuals: the central scale on recent errors, the two outer ones on all of them, since tails are rare.
+the actuals: the central scale on recent errors, the two outer ones on all of them, since tails are rare. A count is a
+step of its distribution; its score is read at a place within, as if drawn (randomized quantile residuals: Dunn and
+Smyth, 1996), so that scores are normal for small means too where the forecast holds.
 `models.quantiles` makes quantiles of it.
 """
 
@@ -16,7 +18,7 @@ import numpy.typing as npt
 
 from models.kernel import kernel
 from models.origins import Origins, bucket_of_steps
-from models.quantiles import SCORES
+from models.quantiles import SCORES, count_probability
 
 Array = npt.NDArray[np.float64]
 Days = npt.NDArray[np.int64]
@@ -32,8 +34,10 @@ PHI, PSI, PSEUDO = 1.2, 0.03, 8.0
 """Where phi and psi start, and the number of origins that this start is worth."""
 UNKNOWN = (1.5, 0.05, 1.0, 1.0, 1.0)
 """Spread with fewer than MINIMUM_ORIGINS origins."""
-SMALL_MEAN = 3.0
-"""Below it the normal scores of counts say little, and teach the scales nothing."""
+SMALL_MEAN = 10.0
+"""Below it scores are read from the negative binomial itself; the gamma has no lower tail like it there."""
+GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
+"""Places within the steps are multiples of it, modulo 1: as even as they can be, and the same in every run."""
 SCALE_SHRINK = 20.0
 """Origins' worth of a scale of 1 that is mixed in."""
 FINITE_SAMPLE = 0.1
@@ -44,6 +48,8 @@ between are equal on the scale of square roots. The scales are clipped to what l
 score but its bin."""
 FIRST_ROOT = math.sqrt(FIRST_EDGE)
 ROOT_BINS = (BINS - 2) / (math.sqrt(LAST_EDGE) - FIRST_ROOT)
+HALVES = np.array([0.5 * math.erf((FIRST_ROOT + k / ROOT_BINS) ** 2 / math.sqrt(2.0)) for k in range(BINS - 1)])
+"""Probability of a normal score between 0 and each edge."""
 CENTRAL, OUTER = float(SCORES[-2]), float(SCORES[-1])
 
 
@@ -52,15 +58,14 @@ class IntervalState:
     """Running sums of n series by bucket (b); newer errors grow in worth instead of all older fading.
 
     sums: (n, b, 7), behind phi and psi. basis: (n, b, 2), phi and psi as of the last origin, by which arriving actuals
-    are scored. seen, large: (n, b), origins, and those with a mean that scales learn from. recent, below, above:
-    (n, b, BINS), histograms of the size of the scores: discounted, and of all time on either side of 0. clock: (n, 2),
-    worth of the last period, and periods.
+    are scored. seen: (n, b), origins. recent, below, above: (n, b, BINS), histograms of the size of the scores, which
+    count by the probability of any event: discounted, and of all time on either side of 0. clock: (n, 2), worth of the
+    last period, and periods.
     """
 
     sums: Array
     basis: Array
     seen: Array
-    large: Array
     recent: Array
     below: Array
     above: Array
@@ -78,7 +83,6 @@ def make_state(series: int, *, horizon: int) -> IntervalState:
         sums=np.zeros((*flat, 7)),
         basis=np.tile([PHI, PSI], (*flat, 1)),
         seen=np.zeros(flat),
-        large=np.zeros(flat),
         recent=np.zeros((*flat, BINS)),
         below=np.zeros((*flat, BINS)),
         above=np.zeros((*flat, BINS)),
@@ -114,7 +118,6 @@ def advance(
         state.sums,
         state.basis,
         state.seen,
-        state.large,
         state.recent,
         state.below,
         state.above,
@@ -136,7 +139,6 @@ def _advance(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one pass over time, in 
     sums: Array,
     basis: Array,
     seen: Array,
-    large: Array,
     recent: Array,
     below: Array,
     above: Array,
@@ -157,7 +159,9 @@ def _advance(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one pass over time, in 
         for t in range(counts.shape[1]):
             clock[i, 0] *= growth
             clock[i, 1] += 1.0
-            y, root = counts[i, t], np.cbrt(counts[i, t])
+            y = counts[i, t]
+            position = y + GOLDEN * clock[i, 1] % 1.0
+            root = np.cbrt(max(position - 0.5, 0.0))
             while oldest < last and t - origins[oldest] > horizon:
                 oldest += 1
             for o in range(oldest, last):
@@ -168,15 +172,18 @@ def _advance(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one pass over time, in 
                 share = 1.0 / lengths[b]
                 worth = clock[i, 0] * share
                 expected = max(mean[i, o, step - 1], 1e-6)
-                if expected >= SMALL_MEAN:
-                    size = _score(expected, root, basis[i, b, 0], basis[i, b, 1])
+                if expected < SMALL_MEAN:
+                    size, told = count_probability(expected, basis[i, b, 0], basis[i, b, 1], position)
+                    size -= 0.5
+                    cell = int(np.searchsorted(HALVES, abs(size)))
+                else:
+                    size, told = _score(expected, root, basis[i, b, 0], basis[i, b, 1]), 1.0
                     cell = _bin(abs(size))
-                    recent[i, b, cell] += worth
-                    if size < 0:
-                        below[i, b, cell] += share
-                    else:
-                        above[i, b, cell] += share
-                    large[i, b] += share
+                recent[i, b, cell] += told * worth
+                if size < 0:
+                    below[i, b, cell] += told * share
+                else:
+                    above[i, b, cell] += told * share
                 _learn(own, b, expected, y, worth)
                 seen[i, b] += share
             while at < last and origins[at] == t:
@@ -184,19 +191,16 @@ def _advance(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one pass over time, in 
                     if seen[i, b] > 0:
                         basis[i, b, 0], basis[i, b, 1] = _solve(_pooled(sums[i], b), seen[i, b])
                 if wanted[at]:
-                    _tell(
-                        sums[i], seen[i], large[i], recent[i], below[i], above[i], clock[i, 1], lengths, spread[i, at]
-                    )
+                    _tell(sums[i], seen[i], recent[i], below[i], above[i], clock[i, 1], lengths, spread[i, at])
                 at += 1
         if wanted[last]:
-            _tell(sums[i], seen[i], large[i], recent[i], below[i], above[i], clock[i, 1], lengths, spread[i, last])
+            _tell(sums[i], seen[i], recent[i], below[i], above[i], clock[i, 1], lengths, spread[i, last])
 
 
 @kernel
-def _tell(  # noqa: PLR0913, PLR0917 - the sums, spread out for the compiler
+def _tell(
     sums: Array,
     seen: Array,
-    large: Array,
     recent: Array,
     below: Array,
     above: Array,
@@ -210,14 +214,15 @@ def _tell(  # noqa: PLR0913, PLR0917 - the sums, spread out for the compiler
         spread[b] = np.array(UNKNOWN)
         if seen[b] >= MINIMUM_ORIGINS:
             spread[b, 0], spread[b, 1] = _solve(_pooled(sums, b), seen[b])
-            if large[b] > 0:
+            told = below[b].sum() + above[b].sum()
+            if told > 0:
                 windows = max(8.0, periods / (6.0 + first))
                 spread[b, 2:] = _scales(
                     _pooled(recent, b),
                     _pooled(below, b),
                     _pooled(above, b),
                     windows,
-                    large[b] / (large[b] + SCALE_SHRINK),
+                    told / (told + SCALE_SHRINK),
                 )
         first += int(lengths[b])
 

@@ -21,6 +21,10 @@ Days = npt.NDArray[np.int64]
 
 LARGE_MEAN = 30.0
 """From here on the gamma stands for the negative binomial."""
+LEAST_OVER = 1e-6
+"""With less over the variance of a Poisson, relative to the mean, it is one."""
+FARTHEST = 100.0
+"""Steps of a small mean's distribution that are told apart."""
 SCORES = np.array([NormalDist().inv_cdf(q) for q in QUANTILES])
 """Normal scores of the probabilities."""
 
@@ -69,3 +73,20 @@ def _negative_binomial(mean: float, variance: float, scores: Array, out: Array) 
             before, middle = middle, below + 0.5 * mass
             count += 1
         out[j] = max(count - (middle - wanted) / max(middle - before, 1e-300), 0.0)
+
+
+@kernel
+def count_probability(mean: float, phi: float, psi: float, position: float) -> tuple[float, float]:
+    """Probability of what lies below a position, where a count k takes the step from k to k + 1; and of any event.
+
+    By the negative binomial of variance phi mean + psi mean^2, with phi >= 1.
+    """
+    over = phi - 1 + psi * mean
+    mass = math.exp(-mean * math.log1p(over) / over) if over > LEAST_OVER else math.exp(-mean)
+    below, told = 0.0, 1 - mass
+    position = min(position, FARTHEST)
+    count = int(position)
+    for k in range(count):
+        below += mass
+        mass *= (mean + k * over) / ((k + 1) * (1 + over))
+    return below + (position - count) * mass, told
