@@ -16,6 +16,7 @@ import numpy.typing as npt
 from models.calendar import HOLIDAY
 from models.calibration import SeriesForecasts
 from models.forecast import QUANTILES
+from models.funnel import SEASON_LENGTH
 
 Array = npt.NDArray[np.float64]
 Days = npt.NDArray[np.int64]
@@ -64,10 +65,17 @@ def make_doubt(day_types: Days, plain: Days, share: Array) -> Doubt | None:
 
 
 def mixed(likelier: SeriesForecasts, other: SeriesForecasts, weight: Array) -> SeriesForecasts:
-    """Forecasts of the likelier days with those of the other ones mixed in, each day by its weight."""
+    """Forecasts of the likelier days with those of the other ones mixed in, each day by its weight.
+
+    In the week after a day in doubt its weight holds on: what a holiday left undone reaches later stages then.
+    """
+    steps = np.arange(len(weight))
+    last = np.maximum.accumulate(np.where(weight > 0, steps, 0))
+    weight = np.where(steps - last < SEASON_LENGTH["day"], weight[last], 0.0)
     quantiles = likelier.quantiles.copy()
+    apart = (likelier.quantiles != other.quantiles).any(axis=2)
     for row in range(len(quantiles)):
-        for step in np.flatnonzero(weight):
+        for step in np.flatnonzero(apart[row] & (weight > 0)):
             pair = likelier.quantiles[row, step], other.quantiles[row, step]
             quantiles[row, step] = mixture_quantiles(*pair, weight=float(weight[step]))
     return replace(
