@@ -142,9 +142,12 @@ class Bench:
                 for row in connection.execute(query)
             ]
         rows = list(enumerate(payloads))
-        binary = "BYTEA" if self.database.dialect == "postgresql" else "BLOB"
         with self.database.write() as connection:
-            connection.exec_driver_sql(f"CREATE TABLE bare (number INTEGER PRIMARY KEY, payload {binary} NOT NULL)")
+            if self.database.dialect == "postgresql":  # compressed as ours are
+                connection.exec_driver_sql("CREATE TABLE bare (LIKE states INCLUDING STORAGE INCLUDING COMPRESSION)")
+                connection.exec_driver_sql("ALTER TABLE bare DROP COLUMN name, ADD PRIMARY KEY (version_id)")
+            else:
+                connection.exec_driver_sql("CREATE TABLE bare (version_id INTEGER PRIMARY KEY, payload BLOB NOT NULL)")
         began = time.perf_counter()
         with self.database.read() as connection:
             query = (
@@ -154,7 +157,7 @@ class Bench:
         with self.database.write() as connection:
             cursor: Any = connection.connection.cursor()
             if self.database.dialect == "postgresql":
-                with cursor.copy("COPY bare (number, payload) FROM STDIN (FORMAT BINARY)") as copy:
+                with cursor.copy("COPY bare (version_id, payload) FROM STDIN (FORMAT BINARY)") as copy:
                     copy.set_types(["int4", "bytea"])
                     for one in rows:
                         copy.write_row(one)

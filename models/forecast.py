@@ -133,9 +133,9 @@ def check_forecast(forecast: Forecast) -> None:
         raise ForecastError(f"{name}: mean {mean.shape} and quantiles {quantiles.shape} do not fit")
     if not (np.isfinite(mean).all() and np.isfinite(quantiles).all()):
         raise ForecastError(f"{name}: not finite")
-    if (mean < 0).any() or (quantiles < 0).any():
+    if min(mean.min(initial=0.0), quantiles.min(initial=0.0)) < 0:
         raise ForecastError(f"{name}: negative")
-    if (np.diff(quantiles, axis=1) < 0).any():
+    if (quantiles[:, 1:] < quantiles[:, :-1]).any():
         raise ForecastError(f"{name}: quantiles cross")
     median = quantiles[:, QUANTILES.index(0.5)]
     if (np.maximum(mean, median) > forecast.ceiling).any():

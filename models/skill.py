@@ -134,10 +134,10 @@ def reliable_until(sums: Array, *, horizon: int) -> int:
 
     `sums` is (buckets within the horizon, len(MEASURES)).
     """
-    until = 0
+    until, rows = 0, sums.tolist()  # plain numbers: a retrain asks this of thousands of series
     for first, last in RELIABILITY:
-        rows = [place for place, (low, high) in enumerate(BUCKETS[: len(sums)]) if first <= low and high <= last]
-        _, actual, ours, naive, *_ = sums[rows].sum(axis=0)
+        block = [row for row, (low, high) in zip(rows, BUCKETS, strict=False) if first <= low and high <= last]
+        actual, ours, naive = (sum(row[place] for row in block) for place in (1, 2, 3))
         if not (actual > 0 and ours < naive):
             break
         until = min(last, horizon)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -34,14 +35,15 @@ def live_after(payload: bytes | None, history: History, fitted: Fitted) -> Live:
     except DamagedPayloadError as error:  # it is a measurement, and nothing is forecast from it
         logger.warning("live scores start anew: %s", error)
     first_block = BLOCKS[0][1]
-    losses: dict[tuple[str, str], list[tuple[int, float]]] = {}
+    scored: dict[tuple[str, str], tuple[float, int]] = {}
     for score in fitted.scorecard:
-        if score.last <= first_block and np.isfinite(score.wql):
-            losses.setdefault((score.segment, score.stage), []).append((score.n, score.wql))
+        if score.last <= first_block and math.isfinite(score.wql):
+            total, n = scored.get((score.segment, score.stage), (0.0, 0))
+            scored[score.segment, score.stage] = total + score.n * score.wql, n + score.n
     backtest = np.full(len(fitted.forecasts), np.nan)
     for row, forecast in enumerate(fitted.forecasts):
-        if found := losses.get((forecast.segment, forecast.stage)):
-            backtest[row] = np.average([wql for _, wql in found], weights=[n for n, _ in found])
+        if found := scored.get((forecast.segment, forecast.stage)):
+            backtest[row] = found[0] / found[1]
     start = number_from_day(history.start) // STEP_DAYS[history.frequency]
     told = None if history.told is None else np.tile(history.told, (len(backtest) // len(history.stages), 1))
     return advance(before, fitted.forecasts, history.matrix, start=start, backtest=backtest, told=told)

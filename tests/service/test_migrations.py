@@ -48,6 +48,20 @@ def test_names_sort_by_code_point_on_postgresql(empty_postgres_url):
     assert {collation for _, collation in found} == {"C"}
 
 
+def test_large_columns_are_compressed_by_lz4_on_postgresql_or_not_at_all(empty_postgres_url):
+    with Database(empty_postgres_url) as database:
+        database.migrate()
+        query = (
+            "SELECT attrelid::regclass || '.' || attname, attcompression, attstorage FROM pg_attribute "
+            "WHERE attrelid::regclass::text IN ('forecasts', 'states', 'parts', 'published') "
+            "AND attname IN ('payload', 'steps')"
+        )
+        with database.read() as connection:
+            found = connection.execute(sa.text(query)).all()
+    assert {name for name, *_ in found} == {"forecasts.payload", "states.payload", "parts.payload", "published.steps"}
+    assert all(compression == "l" or storage == "e" for _, compression, storage in found)
+
+
 def test_migrating_twice_does_nothing_the_second_time(store_url):
     with Database(store_url) as database:
         assert database.migrate() is True
