@@ -7,64 +7,53 @@ forecasts for Australian domestic tourism, 2009, section 3.3), in flight and new
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-
 import numpy as np
 import numpy.typing as npt
 
-from models.forecast import QUANTILES, Forecast
-from models.funnel import TOTAL
-
 Array = npt.NDArray[np.float64]
 
-MEDIAN = QUANTILES.index(0.5)
 LEAST = 1e-9
 """A segment that expects less says nothing of its spread, and takes the total's."""
 
 
-def coherent(forecasts: Sequence[Forecast]) -> tuple[Forecast, ...]:
-    """The same forecasts in the same order, those of segments scaled to add up to the total of their stage.
+def coherent(mean: Array, quantiles: Array, in_flight: Array) -> tuple[Array, Array, Array]:
+    """The same forecasts, those of segments scaled to add up to the total of their stage.
 
     Quantiles move with their mean, so the spread relative to it stays. Where no segment expects anything and the
-    total does, they share it equally. in_flight and new are scaled apart where all forecasts of the stage have them;
-    else those of the segments move with their mean.
+    total does, they share it equally. What is in flight and what is new are scaled apart where all forecasts of the
+    stage have them; else those of the segments move with their mean.
+
+    Parameters
+    ----------
+    mean
+        (1 + segments, stages, horizon), the total first.
+    quantiles
+        (1 + segments, stages, horizon, quantiles).
+    in_flight
+        Shape of `mean`, the part of it from entities in the funnel; NaN where the parts are not told apart.
     """
-    out = list(forecasts)
-    places: dict[str, list[int]] = {}
-    totals: dict[str, int] = {}
-    for place, forecast in enumerate(forecasts):
-        if forecast.segment == TOTAL:
-            totals[forecast.stage] = place
-        else:
-            places.setdefault(forecast.stage, []).append(place)
-    for stage, segments in places.items():
-        if stage in totals:
-            shared = _shared(forecasts[totals[stage]], [forecasts[place] for place in segments])
-            for place, forecast in zip(segments, shared, strict=True):
-                out[place] = forecast
-    return tuple(out)
+    mean, quantiles, in_flight = mean.copy(), quantiles.copy(), in_flight.copy()
+    if len(mean) > 1:
+        for stage in range(mean.shape[1]):
+            _share(mean[:, stage], quantiles[:, stage], in_flight[:, stage])
+    return mean, quantiles, in_flight
 
 
-def _shared(total: Forecast, segments: Sequence[Forecast]) -> list[Forecast]:
-    """The total of one stage, shared among its segments."""
-    own = np.array([forecast.mean for forecast in segments])
-    parts = [(f.in_flight, f.new) for f in segments if f.in_flight is not None and f.new is not None]
-    if total.in_flight is None or total.new is None or len(parts) < len(segments):
-        mean = _scaled(own, total.mean)
-        in_flight = None
-    else:
-        in_flight = _scaled(np.array([part for part, _ in parts]), total.in_flight)
-        mean = in_flight + _scaled(np.array([part for _, part in parts]), total.new)
+def _share(mean: Array, quantiles: Array, in_flight: Array) -> None:
+    """Share the total of one stage, row 0, among its segments, the other rows, in place."""
+    own = mean[1:].copy()
     told = own > LEAST
-    moved = np.divide(mean, own, out=np.zeros_like(own), where=told)
-    spread = np.divide(mean, total.mean, out=np.zeros_like(own), where=total.mean > 0)
-    quantiles = np.array([forecast.quantiles for forecast in segments]) * moved[..., None]
-    quantiles += np.where(told[..., None], 0.0, total.quantiles * spread[..., None])
-    return [
-        _moved(forecast, mean[row], quantiles[row], None if in_flight is None else in_flight[row])
-        for row, forecast in enumerate(segments)
-    ]
+    if np.isfinite(in_flight).all():
+        flying = _scaled(in_flight[1:], in_flight[0])
+        mean[1:] = flying + _scaled(own - in_flight[1:], mean[0] - in_flight[0])
+    else:
+        mean[1:] = _scaled(own, mean[0])
+        flying = in_flight[1:] * np.divide(mean[1:], own, out=np.zeros_like(own), where=own > 0)
+    in_flight[1:] = flying
+    moved = np.divide(mean[1:], own, out=np.zeros_like(own), where=told)
+    spread = np.divide(mean[1:], mean[0], out=np.zeros_like(own), where=mean[0] > 0)
+    quantiles[1:] *= moved[..., None]
+    quantiles[1:] += np.where(told[..., None], 0.0, quantiles[0] * spread[..., None])
 
 
 def _scaled(own: Array, total: Array) -> Array:
@@ -72,19 +61,3 @@ def _scaled(own: Array, total: Array) -> Array:
     summed = own.sum(axis=0)
     share = np.divide(own, summed, out=np.full_like(own, 1.0 / len(own)), where=summed > 0)
     return np.asarray(share * total)
-
-
-def _moved(forecast: Forecast, mean: Array, quantiles: Array, in_flight: Array | None) -> Forecast:
-    """One segment's forecast at its new mean; without parts of its own it keeps its shares of in flight and new."""
-    if in_flight is None and forecast.in_flight is not None:
-        share = np.divide(forecast.in_flight, forecast.mean, out=np.zeros_like(mean), where=forecast.mean > 0)
-        in_flight = share * mean
-    highest = max(float(mean.max(initial=0.0)), float(quantiles[:, MEDIAN].max(initial=0.0)))
-    return replace(
-        forecast,
-        mean=mean,
-        quantiles=quantiles,
-        in_flight=in_flight,
-        new=None if in_flight is None else np.maximum(mean - in_flight, 0.0),
-        ceiling=max(forecast.ceiling, highest),
-    )

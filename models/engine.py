@@ -25,7 +25,7 @@ from models.isolation import Isolated, Mapper, attempt, isolate
 from models.levers import pack
 from models.plan import make_plan
 from models.repairs import Repair
-from models.skill import Score, coverage_from_scores, reliable_until, scores_from_sums
+from models.skill import MEDIAN, Score, coverage_from_scores, reliable_until, scores_from_sums
 from models.wording import worded
 
 Array = npt.NDArray[np.float64]
@@ -126,22 +126,67 @@ def _series(
     history: History, isolated: Isolated, quarantined: Mapping[str, str], *, horizon: int, measure: Measure
 ) -> tuple[tuple[Forecast, ...], tuple[Score, ...]]:
     """Coherent forecasts of all series, and their scores; of value, those of stages that carry any."""
-    places = _places(history, isolated, horizon=horizon, measure=measure)
+    known = _places(history, isolated, horizon=horizon, measure=measure)
+    told = [stage for stage in history.stages if measure == "count" or stage in history.valued]
+    series = [(segment, stage) for segment, stage in history.series if stage in told]
+    places = [known[place] for place, (_, stage) in enumerate(history.series) if stage in told]
+    reasons = [
+        f"quarantined: {quarantined[segment]}; the next retrain tries again"
+        if segment in quarantined
+        else _why_not_fitted(made, row)
+        for (segment, _), (made, row) in zip(series, places, strict=True)
+    ]
+    answers = _answers(places, reasons, season_length=SEASON_LENGTH[history.frequency])
+    by_funnel = (part.reshape(-1, len(told), *part.shape[1:]) for part in answers)
+    mean, quantiles, in_flight = (part.reshape(len(places), *part.shape[2:]) for part in coherent(*by_funnel))
+    highest = np.maximum(mean, quantiles[..., MEDIAN]).max(axis=1)
     repairs = _repairs_by_stage(history, measure)
     forecasts: list[Forecast] = []
     scorecard: list[Score] = []
-    for place, (segment, stage) in enumerate(history.series):
-        if measure == "value" and stage not in history.valued:
-            continue
-        made, row = places[place]
+    for place, ((segment, stage), (made, row)) in enumerate(zip(series, places, strict=True)):
         scores = scores_from_sums(segment, stage, made.sums[row], scale=float(made.scale[row]), measure=measure)
         scorecard.extend(scores)
-        reason = _why_not_fitted(made, row)
-        if segment in quarantined:
-            reason = f"quarantined: {quarantined[segment]}; the next retrain tries again"
-        model = FALLBACK if reason else MODELS[measure][int(made.cascaded[row])]
-        forecasts.append(_forecast(history, (segment, stage), made, row, scores, repairs, reason, model=model))
-    return coherent(forecasts), tuple(scorecard)
+        reason, parted = reasons[place], not np.isnan(in_flight[place, 0])
+        ceiling = float(made.ceiling[row])
+        forecasts.append(
+            Forecast(
+                segment=segment,
+                stage=stage,
+                cutoff=history.cutoff,
+                model=FALLBACK if reason else MODELS[measure][int(made.cascaded[row])],
+                mean=mean[place],
+                quantiles=quantiles[place],
+                in_flight=in_flight[place] if parted else None,
+                new=np.maximum(mean[place] - in_flight[place], 0.0) if parted else None,
+                reliable_until=0 if reason else reliable_until(made.sums[row], horizon=horizon),
+                frequency=history.frequency,
+                ceiling=ceiling if segment == TOTAL else max(ceiling, float(highest[place])),
+                coverage=coverage_from_scores(scores),
+                repairs=tuple(
+                    f"{repair.start} to {repair.end}: {repair.text}"
+                    for repair in repairs[stage]
+                    if segment == TOTAL or repair.segment in (TOTAL, segment)
+                ),
+                fallback_reason=reason,
+            )
+        )
+    return tuple(forecasts), tuple(scorecard)
+
+
+def _answers(
+    places: Sequence[tuple[SeriesForecasts, int]], reasons: Sequence[str | None], *, season_length: int
+) -> tuple[Array, Array, Array]:
+    """Mean, quantiles and what is in flight of each series; the weekday mean, its parts not told apart, where there is
+    a reason that the combination cannot answer.
+    """
+    mean = np.array([made.mean[row] for made, row in places])
+    quantiles = np.array([made.quantiles[row] for made, row in places])
+    in_flight = np.array([made.in_flight[row] for made, row in places])
+    for place, (made, row) in enumerate(places):
+        if reasons[place] is not None:
+            means, spread = weekday_mean(made.recent[row : row + 1], horizon=mean.shape[1], season_length=season_length)
+            mean[place], quantiles[place], in_flight[place] = means[0], spread[0], np.nan
+    return mean, quantiles, in_flight
 
 
 def _places(
@@ -184,47 +229,6 @@ def in_threads(function: Callable[[Any], Any], blocks: Sequence[Any]) -> list[An
         return [attempt(function, blocks[0])]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(partial(attempt, function), blocks))
-
-
-def _forecast(
-    history: History,
-    series: tuple[str, str],
-    made: SeriesForecasts,
-    row: int,
-    scores: tuple[Score, ...],
-    repairs: dict[str, list[Repair]],
-    reason: str | None,
-    *,
-    model: str,
-) -> Forecast:
-    """The forecast of one series; the weekday mean where there is a reason that the combination cannot answer."""
-    segment, stage = series
-    mean, quantiles = made.mean[row], made.quantiles[row]
-    in_flight = made.in_flight[row].copy() if reason is None else None
-    if reason is not None:
-        season_length = SEASON_LENGTH[history.frequency]
-        means, spread = weekday_mean(made.recent[row : row + 1], horizon=len(mean), season_length=season_length)
-        mean, quantiles = means[0], spread[0]
-    return Forecast(
-        segment=segment,
-        stage=stage,
-        cutoff=history.cutoff,
-        model=model,
-        mean=mean.copy(),
-        quantiles=quantiles.copy(),
-        in_flight=in_flight,
-        new=None if in_flight is None else mean - in_flight,
-        reliable_until=0 if reason is not None else reliable_until(made.sums[row], horizon=len(mean)),
-        frequency=history.frequency,
-        ceiling=float(made.ceiling[row]),
-        coverage=coverage_from_scores(scores),
-        repairs=tuple(
-            f"{repair.start} to {repair.end}: {repair.text}"
-            for repair in repairs.get(stage, [])
-            if segment == TOTAL or repair.segment in (TOTAL, segment)
-        ),
-        fallback_reason=reason,
-    )
 
 
 def _repairs_by_stage(history: History, measure: Measure) -> dict[str, list[Repair]]:
