@@ -79,9 +79,7 @@ def live_through(database: Database, folder: Path, *, nights: int) -> list[float
     simulation = simulate(replace(SPEC), days=BEFORE + nights, seed=np.random.default_rng(SEED))
     events = simulation.events
     day = pd.to_datetime(events["ts"], utc=True).dt.tz_convert(SPEC.timezone).dt.date
-    options = IngestOptions(
-        stages=SPEC.stages, exits=("lost",), segment_by="segment", timezone=SPEC.timezone, country="NL"
-    )
+    options = IngestOptions(stages=SPEC.stages, exits=("lost",), segment_by="segment", timezone=SPEC.timezone)
     seconds = []
     since = date.min
     for night in range(nights + 1):

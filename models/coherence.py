@@ -48,7 +48,7 @@ def _share(mean: Array, quantiles: Array, in_flight: Array) -> None:
         mean[1:] = flying + _scaled(own - in_flight[1:], mean[0] - in_flight[0])
     else:
         mean[1:] = _scaled(own, mean[0])
-        flying = in_flight[1:] * np.divide(mean[1:], own, out=np.zeros_like(own), where=own > 0)
+        flying = mean[1:] * np.divide(in_flight[1:], own, out=0.0 * in_flight[1:], where=own > 0)
     in_flight[1:] = flying
     moved = np.divide(mean[1:], own, out=np.zeros_like(own), where=told)
     spread = np.divide(mean[1:], mean[0], out=np.zeros_like(own), where=mean[0] > 0)

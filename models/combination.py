@@ -243,10 +243,7 @@ def _learn(  # noqa: PLR0913, PLR0917 - the sums, spread out for the compiler
     b: int,
 ) -> None:
     """Add one arrived target to the sums; errors count relative to the level, so that no wave drowns the rest."""
-    total = 0.0
-    for e in range(predicted.size):
-        total += predicted[e]
-    scale = max(total / predicted.size, floor) + 1e-6
+    scale = max(_agreed(predicted), floor) + 1e-6
     weight = share / (scale * np.sqrt(scale))
     for e in range(predicted.size):
         absolute[e] += share * abs(predicted[e] - y) / scale
@@ -256,6 +253,20 @@ def _learn(  # noqa: PLR0913, PLR0917 - the sums, spread out for the compiler
             gram[e, f] += weighted * predicted[f]
     square[b] += weight * y * y
     mass[b] += share
+
+
+@kernel
+def _agreed(predicted: Array) -> float:
+    """Mean of the experts without the highest and the lowest, which would set the scale of its own error; of two, of
+    both.
+    """
+    total, lowest, highest = 0.0, np.inf, 0.0
+    for value in predicted:
+        total += value
+        lowest, highest = min(lowest, value), max(highest, value)
+    if predicted.size > 2:
+        return float((total - lowest - highest) / (predicted.size - 2))
+    return float(total / predicted.size)
 
 
 @kernel
