@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from models.arrivals import Arrivals
 from models.funnel import Funnel
 from models.state import facts_from_record
 from models.wording import worded
-from service.retrain.challenge import ENGINE
+from service.retrain.challenge import rival_of
 from service.retrain.quarantine import quarantine_documents, quarantined_in, reason_to_retry
 from service.retrain.reading import Reading, read_rows
 from service.store.arrivals import read_arrivals
@@ -67,6 +67,18 @@ def read_basis(connection: Connection, name: str) -> Basis:
     )
 
 
+def champions_basis(basis: Basis) -> Basis | None:
+    """The same data under the hints that the served version was made with, if those are others; None where the data are
+    that version's too, and its scores therefore known.
+    """
+    from models.calendar import make_calendar  # noqa: PLC0415 - loads the holidays
+
+    active, funnel = basis.active, rival_of(basis.active, basis.record.funnel)
+    if active is None or funnel is None or (not basis.changed and active.watermark == basis.watermark):
+        return None
+    return replace(basis, record=replace(basis.record, funnel=funnel), calendar=make_calendar(funnel))
+
+
 def clean_history(basis: Basis) -> tuple[History, tuple[Lateness, ...]]:
     """The history up to the last day that is over, cleaned as in a backtest, and what is late of its young days.
 
@@ -117,7 +129,6 @@ def make_draft(basis: Basis, history: History, fitted: Fitted, late: Sequence[La
     from models.flow import flow_from_history, latest_counts  # noqa: PLC0415 - loads the numeric libraries
     from models.freshness import partial_until  # noqa: PLC0415
     from models.lateness import completeness_documents  # noqa: PLC0415
-    from models.memory import FORMAT  # noqa: PLC0415
 
     quality: dict[str, Any] = {
         "repairs": [facts_from_record(repair) for repair in history.repairs],
@@ -129,7 +140,6 @@ def make_draft(basis: Basis, history: History, fitted: Fitted, late: Sequence[La
         ],
         "holidays": fitted.calendar_note or basis.calendar.version,
         "fitted_anew": fitted.anew,
-        ENGINE: FORMAT,
         "quarantined": quarantine_documents(fitted),
         "first_day": history.start,
         "cutoff": history.cutoff,
@@ -149,6 +159,16 @@ def make_draft(basis: Basis, history: History, fitted: Fitted, late: Sequence[La
         quality=quality,
         views={"observed": latest_counts(history), "flow": flow_from_history(history)},
     )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidate:
+    """A fit, what it was made of, and the version that it would be."""
+
+    basis: Basis
+    history: History
+    fitted: Fitted
+    draft: Draft
 
 
 def overtaken(connection: Connection, basis: Basis, draft: Draft) -> str | None:

@@ -1,15 +1,15 @@
 """Champion and challenger: what was made under other conditions must not score worse than what is served.
 
-With the same declaration, calendar and engine a version's parameters are what its data make of them: fitted anew or
-continued, they are the same to the byte, and there is nothing to choose between. A challenger is a version for which
-one of these has changed. Both carry scores of their forecasts at past origins, so that comparing them costs nothing.
+With the same declaration and calendar a version's parameters are what its data make of them: fitted anew or continued,
+they are the same to the byte, and there is nothing to choose between. A challenger is a version for which one of these
+has changed. Scores are compared on the same data only: where there are new ones, the champion's hints are fitted to
+them as well, see `rival_of`, and whichever is served knows them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import Any
 
 from models.funnel import TOTAL, Funnel
@@ -17,10 +17,6 @@ from service.store.versions import Draft, Version
 
 WORSE = 1.02
 """A WQL of so many times the champion's is worse: the same series, origins and steps tell less than that by chance."""
-PATIENCE = timedelta(days=7)
-"""A champion whose data end so long before the challenger's is given up: by then age costs more than was at stake."""
-ENGINE = "engine"
-"""Where a version's quality holds what its states mean, see `models.memory.FORMAT`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +27,26 @@ class Verdict:
     reason: str
 
 
-def judge(champion: Version | None, challenger: Draft) -> Verdict | None:
+def rival_of(champion: Version | None, funnel: Funnel) -> Funnel | None:
+    """The funnel with the hints of the champion; None when it gives the same, or asks for something else as well."""
+    if champion is None or not _is_comparable(champion.funnel, funnel):
+        return None
+    rival = replace(funnel, **_hints(champion.funnel))
+    return None if rival == funnel else rival
+
+
+def judge(champion: Version | None, challenger: Draft, rival: Draft | None = None) -> Verdict | None:
     """Compare the two by their WQL of the total, over stages and steps scored in both; None: it is no challenger.
 
-    What is asked for (stages, segments, zone, horizon) is no matter of scores: such a version is published.
+    `rival` is what the champion's conditions make of the challenger's data, when those are not the champion's. What is
+    asked for (stages, segments, zone, horizon) is no matter of scores: such a version is published.
     """
-    if champion is None or not (changes := _changes(champion, challenger)):
+    if champion is None or not (change := _change(champion, challenger)):
         return None
-    why = f"the challenger ({', '.join(changes)})"
-    pairs = _pairs(champion.scorecard, challenger.scorecard)
+    why = f"the challenger ({change})"
+    if rival is None and (champion.cutoff, champion.watermark) != (challenger.cutoff, challenger.watermark):
+        return Verdict(True, f"promoted: {why} has newer data than version {champion.number}, and is not compared")
+    pairs = _pairs(champion.scorecard if rival is None else rival.scorecard, challenger.scorecard)
     weight = sum(ours["n"] for _, ours in pairs)
     if not weight:
         return Verdict(True, f"promoted: {why} and version {champion.number} have no scores to be compared by")
@@ -49,27 +56,22 @@ def judge(champion: Version | None, challenger: Draft) -> Verdict | None:
     if mine <= WORSE * theirs:
         word = "better" if mine < theirs else "as good" if mine == theirs else "no worse"
         return Verdict(True, f"promoted: {why} was {word} ({figures})")
-    if challenger.cutoff - champion.cutoff > PATIENCE:
-        days = (challenger.cutoff - champion.cutoff).days
-        return Verdict(
-            True, f"promoted: {why} was not better ({figures}), but version {champion.number} ends {days} days earlier"
-        )
-    return Verdict(False, f"kept version {champion.number}: {why} was not better ({figures})")
+    kept = f"kept version {champion.number}" if rival is None else f"kept the declaration of version {champion.number}"
+    return Verdict(False, f"{kept}: {why} was not better ({figures})")
 
 
-def _changes(champion: Version, challenger: Draft) -> list[str]:
-    """Conditions that differ, as far as they are hints to the models; none when something else is asked for as well."""
-    theirs, ours = champion.funnel, challenger.funnel
-    if replace(theirs, **_hints(ours), gate=ours.gate) != ours:
-        return []
-    engines = champion.quality.get(ENGINE), challenger.quality.get(ENGINE)
-    declared = _hints(theirs) != _hints(ours)
-    differs = {
-        "another declaration": declared,
-        "another calendar": not declared and champion.calendar != challenger.calendar,
-        "another engine": None not in engines and engines[0] != engines[1],
-    }
-    return [text for text, different in differs.items() if different]
+def _change(champion: Version, challenger: Draft) -> str | None:
+    """What differs, as far as it is a hint to the models; None when something else is asked for as well."""
+    if not _is_comparable(champion.funnel, challenger.funnel):
+        return None
+    if _hints(champion.funnel) != _hints(challenger.funnel):
+        return "another declaration"
+    return "another calendar" if champion.calendar != challenger.calendar else None
+
+
+def _is_comparable(theirs: Funnel, ours: Funnel) -> bool:
+    """Whether the two ask for the same."""
+    return replace(theirs, **_hints(ours), gate=ours.gate) == ours
 
 
 def _hints(funnel: Funnel) -> dict[str, Any]:

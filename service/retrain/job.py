@@ -16,6 +16,8 @@ from sqlalchemy.engine import Connection
 from models.errors import NearcastError
 from service.retrain.basis import (
     Basis,
+    Candidate,
+    champions_basis,
     clean_history,
     make_draft,
     overtaken,
@@ -164,29 +166,42 @@ class Job:
             return self._nothing_new(f"nothing new since version {basis.active.number}")
         with self._phase("fit"):
             fitted = self._fit(basis, history, pool=pool, apart=suspect)
+            rival = self._rival(basis, reason=reason, pool=pool, apart=suspect)
         check_quarantine(fitted, active=basis.active)
         if reason == reason_to_retry(basis.active) and set(quarantined_in(basis.active)) <= set(fitted.quarantined):
             assert basis.active is not None
             return self._nothing_new(f"nothing new since version {basis.active.number}; what is quarantined stays so")
         with self._phase("publish"):
-            draft = make_draft(basis, history, fitted, late, reason=reason)
-            verdict = judge(basis.active, draft)
+            chosen = Candidate(basis, history, fitted, make_draft(basis, history, fitted, late, reason=reason))
+            verdict = judge(basis.active, chosen.draft, None if rival is None else rival.draft)
             self._counts |= {
                 "promoted": len(fitted.forecasts) if verdict is not None and verdict.promoted else 0,
                 "kept": len(fitted.forecasts) if verdict is not None and not verdict.promoted else 0,
             }
             if verdict is not None:
+                reason = f"{reason}; {verdict.reason}"
                 if not verdict.promoted:
-                    return self._nothing_new(f"{reason}; {verdict.reason}")
-                draft = replace(draft, reason=f"{reason}; {verdict.reason}")
-            draft = with_live(draft, live_after(issued, history, fitted))
-            return self._publish(basis, draft, fitted)
+                    if rival is None:
+                        return self._nothing_new(reason)
+                    chosen = rival
+                    check_quarantine(rival.fitted, active=basis.active)
+            live = live_after(issued, chosen.history, chosen.fitted)
+            return self._publish(chosen.basis, with_live(replace(chosen.draft, reason=reason), live), chosen.fitted)
 
     def fail(self, error: BaseException) -> None:
         """Mark the run failed, with the reason."""
         reason = str(error) if isinstance(error, NearcastError) else f"{type(error).__name__}: {error}"
         with self._database.write() as connection:
             finish_run(connection, self._run_id, status="failed", reason=reason, now=self._now(), phases=self._phases())
+
+    def _rival(self, basis: Basis, *, reason: str, pool: Pool, apart: bool) -> Candidate | None:
+        """What the hints of the served version make of the new data; None where they need not be fitted to them."""
+        former = champions_basis(basis)
+        if former is None:
+            return None
+        history, late = clean_history(former)
+        fitted = self._fit(former, history, pool=pool, apart=apart)
+        return Candidate(former, history, fitted, make_draft(former, history, fitted, late, reason=reason))
 
     def _fit(self, basis: Basis, history: History, *, pool: Pool, apart: bool) -> Fitted:
         from models import engine  # noqa: PLC0415 - loads the numeric libraries

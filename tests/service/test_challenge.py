@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from models.calendar import holidays_of_year, number_from_day
-from models.funnel import Funnel
+from models.funnel import DeclaredDay, Funnel
 from service.ingest import ingest
 from service.retrain import retrain
-from service.retrain.challenge import ENGINE, PATIENCE, judge
+from service.retrain.challenge import judge, rival_of
 from service.store.database import Database
 from service.store.funnels import declare_funnel, get_funnel
 from service.store.runs import get_run
@@ -31,9 +31,9 @@ def scores(wql: float | None, *, segment: str = "total", n: int = 8) -> list[dic
     ]
 
 
-def draft(wql: float | None, *, funnel: Funnel = FUNNEL, days: int = 0, engine: int = 3, calendar: str = "c") -> Draft:
+def draft(wql: float | None, *, funnel: Funnel = FUNNEL, days: int = 0, calendar: str = "c") -> Draft:
     cutoff = date(2026, 2, 28) + timedelta(days=days)
-    return Draft(funnel, cutoff, 1, 14, "m", calendar, "rows changed", scores(wql), {ENGINE: engine})
+    return Draft(funnel, cutoff, 1 + days, 14, "m", calendar, "rows changed", scores(wql), {})
 
 
 def version(wql: float | None) -> Version:
@@ -68,7 +68,6 @@ def test_the_same_conditions_are_no_challenge_whatever_the_data_have_done_to_the
     [
         ({"funnel": OTHER}, "another declaration"),
         ({"calendar": "d"}, "another calendar"),
-        ({"engine": 4}, "another engine"),
     ],
 )
 def test_what_scores_worse_is_not_served_and_the_reason_has_the_figures(change, what):
@@ -88,11 +87,26 @@ def test_what_scores_better_or_the_same_by_chance_takes_the_place(wql, word):
     assert f"was {word} (WQL {wql:.3f} against 0.200 over 8 origins)" in verdict.reason
 
 
-def test_a_champion_is_given_up_once_its_data_are_old():
-    assert not judge(version(0.2), draft(0.3, funnel=OTHER, days=PATIENCE.days)).promoted
-    verdict = judge(version(0.2), draft(0.3, funnel=OTHER, days=PATIENCE.days + 1))
+def test_scores_of_other_data_are_not_compared_but_those_of_the_champions_hints_on_the_same():
+    newer = draft(0.3, funnel=OTHER, days=1)
+    verdict = judge(version(0.2), newer)
     assert verdict.promoted
-    assert verdict.reason.endswith("but version 12 ends 8 days earlier")
+    assert verdict.reason.endswith("has newer data than version 12, and is not compared")
+    assert rival_of(version(0.2), OTHER) == FUNNEL
+    verdict = judge(version(0.2), newer, draft(0.31, days=1))
+    assert verdict.promoted
+    assert "was better (WQL 0.300 against 0.310" in verdict.reason
+    verdict = judge(version(0.2), newer, draft(0.29, days=1))
+    assert not verdict.promoted
+    assert verdict.reason.startswith("kept the declaration of version 12: the challenger (another declaration)")
+
+
+def test_a_rival_asks_for_what_is_asked_for_now():
+    gated = replace(OTHER, gate="refuse")
+    assert rival_of(version(0.2), gated) == replace(FUNNEL, gate="refuse")
+    assert rival_of(version(0.2), FUNNEL) is None
+    assert rival_of(version(0.2), replace(OTHER, stages=("lead", "won"))) is None
+    assert rival_of(None, OTHER) is None
 
 
 def test_what_cannot_be_compared_is_published_and_says_so():
@@ -110,11 +124,11 @@ def test_a_changed_gate_is_no_challenge():
     assert judge(version(0.2), draft(0.9, funnel=replace(FUNNEL, gate="refuse"))) is None
 
 
-def closed_on_holidays(database: Database) -> None:
-    """Two years of leads, none on Dutch holidays."""
+def closed_on_holidays(database: Database, *, first: int = 730, last: int = 1, level: float = 60.0) -> None:
+    """Two years of leads, or those of so many to so many days ago, none on Dutch holidays."""
     closed = {int(day) for year in (2024, 2025, 2026) for day in holidays_of_year("NL", year)}
-    days = [NOW.date() - timedelta(days=back) for back in range(730, 0, -1)]
-    noise = np.random.default_rng(4).poisson(60, len(days))
+    days = [NOW.date() - timedelta(days=back) for back in range(first, last - 1, -1)]
+    noise = np.random.default_rng(4).poisson(level, len(days))
     rows = [f"{day},lead,{0 if number_from_day(day) in closed else y}" for day, y in zip(days, noise, strict=True)]
     body = io.BytesIO(("ds,stage,y\n" + "\n".join(rows) + "\n").encode())
     ingest(database, "sales", body, kind="counts", now=NOW)
@@ -153,3 +167,33 @@ def test_a_country_whose_holidays_the_funnel_keeps_takes_the_place(sqlite_databa
     assert (promoted.counts["promoted"], promoted.counts["kept"]) == (1, 0)
     assert promoted.version.number == 2
     assert "; promoted: the challenger (another declaration) was better (WQL 0." in promoted.version.reason
+
+
+def test_new_data_are_taken_up_while_a_challenger_is_kept_from_serving(sqlite_database):
+    declare(sqlite_database, "NL")
+    closed_on_holidays(sqlite_database, last=3)
+    retrain(sqlite_database, "sales", now=NOW)
+    declare(sqlite_database, "JP")
+    closed_on_holidays(sqlite_database, first=2, level=180.0)  # a jump must not be charged to the declaration
+    kept = retrain(sqlite_database, "sales", now=NOW)
+    assert (kept.counts["promoted"], kept.counts["kept"]) == (0, 1)
+    assert "; kept the declaration of version 1: the challenger (another declaration) was not better" in kept.reason
+    assert kept.version is not None
+    assert kept.version.cutoff == NOW.date() - timedelta(days=1)
+    assert kept.version.funnel.country == "NL"
+    again = retrain(sqlite_database, "sales", now=NOW)
+    assert again.version is None
+    assert "kept version 2: the challenger (another declaration) was not better" in again.reason
+
+
+def test_a_hint_without_effect_is_promoted_whatever_the_new_data_did(sqlite_database):
+    declare(sqlite_database, "NL")
+    closed_on_holidays(sqlite_database, last=9)
+    retrain(sqlite_database, "sales", now=NOW)
+    closed_on_holidays(sqlite_database, first=8, level=200.0)
+    far = DeclaredDay("closed", date(2027, 6, 1), date(2027, 6, 2))
+    with sqlite_database.write() as connection:
+        declare_funnel(connection, "sales", replace(FUNNEL, declared_days=(far,)), now=NOW)
+    promoted = retrain(sqlite_database, "sales", now=NOW)
+    assert promoted.version.number == 2
+    assert "promoted: the challenger (another declaration) was as good (WQL 0." in promoted.reason
