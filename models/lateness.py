@@ -67,12 +67,18 @@ def lateness_of_stages(arrivals: Arrivals, funnel: Funnel) -> tuple[Lateness, ..
     ends = days_from_instants(told_until[-1:], timezone=funnel.timezone)[0]
     into = _since_midnight(int(told_until[-1]), int(ends), timezone=funnel.timezone)
     known_on = days_from_instants(told_until - into - SLACK, timezone=funnel.timezone).astype(np.int64)
+    # Where a day's first upload comes later than that, the hour has moved: it still is the one that told of yesterday.
+    came_on = days_from_instants(told_until, timezone=funnel.timezone).astype(np.int64)
+    _, start, which = np.unique(came_on, return_index=True, return_inverse=True)
+    first = told_until - told_until[start][which] <= SLACK
+    known_on = np.where(first, np.minimum(known_on, came_on - 1), known_on)
+    reached = known_on[known_on < came_on]
     names = np.asarray(arrivals.stage, dtype=object)
     found = []
     for stage in funnel.stages:
         own = np.flatnonzero(names == stage)
         if len(own):
-            late = _lateness(stage, known_on, arrivals.upload[own], arrivals.day[own], arrivals.change[own])
+            late = _lateness(stage, known_on, reached, arrivals.upload[own], arrivals.day[own], arrivals.change[own])
             found += [] if late is None else [late]
     return tuple(found)
 
@@ -84,9 +90,9 @@ def _since_midnight(instant: int, day: int, *, timezone: str) -> int:
     return int(minutes[inside].max())
 
 
-def _lateness(stage: str, known_on: Ints, upload: Ints, day: Ints, change: Array) -> Lateness | None:
-    """Lateness of one stage; `known_on`: (uploads,), the day of age 0 at each upload. None: nothing is late, or rows
-    stand for whole weeks.
+def _lateness(stage: str, known_on: Ints, reached: Ints, upload: Ints, day: Ints, change: Array) -> Lateness | None:
+    """Lateness of one stage; `known_on`: (uploads,), the day of age 0 at each upload; `reached`: those that were over
+    by then. None: nothing is late, or rows stand for whole weeks.
     """
     if len(np.unique(day % 7)) == 1:
         return None
@@ -97,7 +103,7 @@ def _lateness(stage: str, known_on: Ints, upload: Ints, day: Ints, change: Array
     place = oldest - day
     usable = (place >= 0) & (place < WINDOW) & (day > first)
     asked = np.arange(oldest, oldest - WINDOW, -1)
-    eligible = np.isin(asked[:, None] + np.arange(MATURE), known_on) & (asked > first)[:, None]
+    eligible = np.isin(asked[:, None] + np.arange(MATURE), reached) & (asked > first)[:, None]
     for number in _backfills(upload, age, change):
         eligible[place[usable & (upload == number) & (age > 0)]] = False
     final = np.bincount(place[usable], weights=change[usable], minlength=WINDOW)

@@ -75,6 +75,31 @@ def test_nights_without_an_upload_make_nothing_late():
     assert lateness_of_stages(nightly(120, [1.0], missed=range(60, 70)), FUNNEL) == ()
 
 
+def at_hours(arrivals: Arrivals, hours: Sequence[float]) -> Arrivals:
+    """The same uploads at other hours of their days; each counts for the day before."""
+    days = (arrivals.fresh + HOUR) // (24 * HOUR)
+    fresh = days * 24 * HOUR - HOUR + (np.array(hours) * HOUR).astype(np.int64)
+    return Arrivals(fresh, arrivals.upload, arrivals.stage, arrivals.day, arrivals.change)
+
+
+@pytest.mark.parametrize(("before", "last"), [(8, 4), (20.5, 2), (8, 21), (1, 1), (2, 20)])
+def test_another_hour_of_the_last_upload_makes_nothing_late_and_hides_nothing(before, last):
+    hours = [before] * 89 + [last]
+    assert lateness_of_stages(at_hours(nightly(90, [1.0]), hours), FUNNEL) == ()
+    (late,) = lateness_of_stages(at_hours(nightly(90, [0.6, 0.3, 0.1]), hours), FUNNEL)
+    assert_allclose(late.share[:4], [0.6, 0.9, 1.0, 1.0], atol=0.05)
+
+
+def test_of_many_uploads_a_day_those_after_the_hour_asked_for_come_too_late():
+    once = at_hours(nightly(90, [0.6, 0.4]), [3] * 90)
+    fresh = np.sort(np.concatenate([once.fresh, once.fresh[:-1] + 9 * HOUR]))
+    rest = once.day < FIRST + once.upload
+    # What is told a night later in `once` comes at noon of the day before that night: after three o'clock all the same.
+    upload = np.where(rest, 2 * once.upload - 1, 2 * once.upload)
+    (late,) = lateness_of_stages(Arrivals(fresh, upload, once.stage, once.day, once.change), FUNNEL)
+    assert_allclose(late.share[:2], [0.6, 1.0], atol=0.05)
+
+
 def test_one_outage_that_was_filled_up_is_no_habit():
     lost = [(70, FIRST + day, -40.0) for day in range(60, 66)]  # not told of when it was their turn ...
     came = [(72, day, 40.0) for _, day, _ in lost]  # ... but some nights later
