@@ -2,7 +2,8 @@
 
 A day that ended a days before the source was last told of has age a. The share of its count as it is known today that
 was known at that age is taken together over weeks, and the median week decides, so that one outage that was filled up
-later is no habit. Days touched by a backfill, and those at whose age no upload came, are not asked.
+later is no habit. Days touched by a backfill, and those at whose age no upload came, are not asked. A habit ends at
+once where a week of days of which it said that more would come has seen next to nothing come.
 """
 
 from __future__ import annotations
@@ -34,6 +35,10 @@ LEAST_WEEKS = 3
 """With fewer weeks nothing is said."""
 PRIOR_WEEKS = 0.25
 """So many weeks without anything late are believed beforehand."""
+ENDED = 0.25
+"""Of what the habit says would have come, the part below which it has ended: one day of the old habit in a week."""
+LEAST_ENDED = 6.0
+"""Counts of which the habit says that they would have come: for fewer than that, more than a week is asked."""
 TOLERANCE = 0.005
 """A share missing below this is no matter."""
 NAMED = 3
@@ -99,22 +104,21 @@ def _lateness(stage: str, known_on: Ints, reached: Ints, upload: Ints, day: Ints
     last = int(known_on[-1])
     age = np.maximum(known_on[upload] - day, 0)
     first = max(int(known_on[upload].min()), int(known_on[0]))
-    oldest = last - MATURE
-    place = oldest - day
-    usable = (place >= 0) & (place < WINDOW) & (day > first)
-    asked = np.arange(oldest, oldest - WINDOW, -1)
+    asked = np.arange(last, last - MATURE - WINDOW, -1)
+    place = last - day
+    usable = (place >= 0) & (place < len(asked)) & (day > first)
     eligible = np.isin(asked[:, None] + np.arange(MATURE), reached) & (asked > first)[:, None]
     for number in _backfills(upload, age, change):
         eligible[place[usable & (upload == number) & (age > 0)]] = False
-    final = np.bincount(place[usable], weights=change[usable], minlength=WINDOW)
-    known = np.zeros((WINDOW, MATURE))
+    final = np.bincount(place[usable], weights=change[usable], minlength=len(asked)).astype(np.float64)
+    known = np.zeros((len(asked), MATURE))
     young = usable & (age < MATURE)
     np.add.at(known, (place[young], age[young]), change[young])
     known = np.where(eligible, known.cumsum(axis=1), 0.0)
     in_all = np.where(eligible, final[:, None], 0.0)
     by_week = (-1, 7, MATURE)
-    told, whole = (part.reshape(by_week).sum(axis=1) for part in (known, in_all))
-    weight = eligible.reshape(by_week).mean(axis=1) * 0.5 ** (np.arange(WINDOW // 7) / HALF_LIFE)[:, None]
+    told, whole = (part[MATURE:].reshape(by_week).sum(axis=1) for part in (known, in_all))
+    weight = eligible[MATURE:].reshape(by_week).mean(axis=1) * 0.5 ** (np.arange(WINDOW // 7) / HALF_LIFE)[:, None]
     weight = np.where(whole > 0, weight, 0.0)
     share = np.clip(np.divide(told, whole, out=np.ones_like(told), where=whole > 0), 0.0, 1.0)
     pairs = list(zip(share.T, weight.T, strict=True))
@@ -123,9 +127,24 @@ def _lateness(stage: str, known_on: Ints, reached: Ints, upload: Ints, day: Ints
     median = 1 - (1 - median) * weeks / (weeks + PRIOR_WEEKS)
     told_of = weeks >= LEAST_WEEKS
     median = np.where(told_of, np.maximum.accumulate(np.where(told_of, median, 0.0)), 1.0)
+    ended = [_ended(age, median, known[:, age], final, eligible[:, age]) for age in range(MATURE)]
+    median = np.where(np.logical_or.accumulate(ended), 1.0, median)
     if (1 - median < TOLERANCE).all():
         return None
-    return Lateness(stage, median, low, high, int((eligible[:, 0] & (final > 0)).sum()), last)
+    return Lateness(stage, median, low, high, int((eligible[MATURE:, 0] & (final[MATURE:] > 0)).sum()), last)
+
+
+def _ended(age: int, share: Array, known: Array, now: Array, eligible: npt.NDArray[np.bool_]) -> bool:
+    """Whether the youngest days older than `age` contradict the shares: next to nothing came after that age.
+
+    known, now: (days,), newest first, counts known at the age and as of the last upload.
+    """
+    days = age + 1 + np.flatnonzero(eligible[age + 1 :])
+    by_now = np.where(days < MATURE, share[np.minimum(days, MATURE - 1)], 1.0)
+    missing = 1 - np.divide(share[age], by_now, out=np.ones(len(days)), where=by_now > 0)
+    foreseen, came = np.cumsum(now[days] * missing), np.cumsum(now[days] - known[days])
+    asked = np.flatnonzero(foreseen[6:] >= LEAST_ENDED) + 6
+    return len(asked) > 0 and bool(came[asked[0]] < ENDED * foreseen[asked[0]])
 
 
 def _backfills(upload: Ints, age: Ints, change: Array) -> Ints:

@@ -144,6 +144,46 @@ def test_uploads_after_the_one_asked_for_change_nothing_and_old_habits_are_forgo
     assert lateness_of_stages(both, FUNNEL) == ()
 
 
+def turned(days: int, shares: Sequence[float], *, prompt: int, rate: float, seed: int) -> Arrivals:
+    """As `nightly` for `days`, the days from `prompt` on being told in full at once."""
+    before, after = nightly(days, shares, rate=rate, seed=seed), nightly(days, [1.0], rate=rate, seed=seed)
+    old, new = before.day < FIRST + prompt, after.day >= FIRST + prompt
+    upload, day, change = (
+        np.concatenate([getattr(before, name)[old], getattr(after, name)[new]]) for name in ("upload", "day", "change")
+    )
+    return Arrivals(before.fresh, upload, ["won"] * len(upload), day, change)
+
+
+@pytest.mark.parametrize("shares", [[0.5, 0.5], [0.0, 1.0], [0.6, 0.3, 0.1], [0.3, 0.2, 0.2, 0.2, 0.1]])
+@pytest.mark.parametrize("rate", [3.0, 60.0])
+def test_a_source_that_turns_prompt_is_believed_within_ten_days(shares, rate):
+    for seed in range(5):
+        for since in (10, 15, 20, 40) if rate > 10 else (20, 40):
+            assert lateness_of_stages(turned(100 + since, shares, prompt=100, rate=rate, seed=seed), FUNNEL) == ()
+
+
+@pytest.mark.parametrize("shares", [[0.5, 0.5], [0.0, 1.0], [0.9, 0.1], [0.3, 0.2, 0.2, 0.2, 0.1]])
+@pytest.mark.parametrize("rate", [3.0, 60.0])
+def test_a_source_that_stays_late_stays_believed(shares, rate):
+    found = [lateness_of_stages(nightly(90, shares, rate=rate, seed=seed), FUNNEL) for seed in range(40)]
+    assert sum(late != () for late in found) >= 39
+    assert np.mean([late[0].share[0] for late in found if late]) == pytest.approx(shares[0], abs=0.05)
+
+
+def test_late_rows_that_come_once_a_week_are_no_end_of_a_habit():
+    nights = np.arange(97)
+    rows = [(int(night), FIRST + int(night), 30.0) for night in nights[1:]]
+    rows += [(int(night), FIRST + int(day), 30.0) for night in nights[7::7] for day in range(night - 7, night)]
+    upload, day, change = (np.array(column) for column in zip(*rows, strict=True))
+    for until in range(90, 97):
+        seen = upload <= until
+        arrivals = Arrivals(
+            (FIRST + nights[: until + 1] + 1) * 24 * HOUR, upload[seen], ["won"] * seen.sum(), day[seen], change[seen]
+        )
+        (late,) = lateness_of_stages(arrivals, FUNNEL)
+        assert late.share[0] == pytest.approx(0.5, abs=0.02)
+
+
 def test_a_history_says_what_share_of_its_last_days_is_told():
     late = lateness_of_stages(nightly(100, [0.6, 0.3, 0.1]), FUNNEL)
     history = with_lateness(known(80, end=100), late)
