@@ -18,6 +18,8 @@ PATIENCE = 2.0
 """Seconds before a progress bar appears."""
 WIDE = 160
 """Columns of a table that nobody looks at on a terminal."""
+FOLDED = 16
+"""Columns that the last cell of a row is left at least, however wide the others are."""
 
 
 def print_json(document: Any) -> None:
@@ -34,18 +36,29 @@ def print_lines(lines: Iterable[str]) -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table on standard output; numbers stand right, the first columns that are names stand left."""
-    from rich.console import Console  # noqa: PLC0415 - slow to import, and `serve` prints no tables
+    """A table on standard output; numbers stand right, the first columns that are names stand left.
+
+    Every column but the last is as wide as its longest cell; the last one folds.
+    """
+    from rich.cells import cell_len  # noqa: PLC0415 - slow to import, and `serve` prints no tables
+    from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
     table = Table(title=Text(title), title_justify="left", box=None, header_style="bold", pad_edge=False)
-    listed = [list(row) for row in rows]
+    listed = [[printable(cell) for cell in row] for row in rows]
     for index, column in enumerate(columns):
         numeric = bool(listed) and all(looks_numeric(row[index]) for row in listed)
-        table.add_column(Text(column), justify="right" if numeric else "left", no_wrap=True)
+        longest, last = max(cell_len(row[index]) for row in [columns, *listed]), index == len(columns) - 1
+        table.add_column(
+            Text(column),
+            justify="right" if numeric else "left",
+            overflow="fold",
+            no_wrap=not last,
+            min_width=min(longest, FOLDED) if last else longest,
+        )
     for row in listed:
-        table.add_row(*(Text(printable(cell)) for cell in row))
+        table.add_row(*map(Text, row))
     console = Console(soft_wrap=True) if sys.stdout.isatty() else Console(width=WIDE, soft_wrap=True)
     console.print(table)
 
