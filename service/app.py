@@ -135,4 +135,4 @@ def prepare_store(database: Database) -> None:
     try:
         database.migrate()
     except (StoreUnavailableError, StoreBusyError) as error:
-        logger.warning("started without the store", extra={"reason": str(error)})
+        logger.warning("started without the store", extra={"reason": error.in_full()})

@@ -36,7 +36,7 @@ class StoreCollector(Collector):
             with self._database.read() as connection:
                 families = (*run_families(connection), upload_family(connection))
         except StoreError as error:
-            logger.debug("no metrics of the store: %s", error)
+            logger.debug("no metrics of the store: %s", error.in_full())
             return
         yield from families
 

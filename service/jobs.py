@@ -166,4 +166,4 @@ class Jobs:
                     fail_silent_runs(connection, now=now)
                     forget_keys(connection, before=now - kept)
             except StoreError as error:
-                logger.warning("could not tidy the store", extra={"reason": str(error)})
+                logger.warning("could not tidy the store", extra={"reason": error.in_full()})

@@ -102,7 +102,7 @@ class Keyring:
                     keys, sessions = list_keys(connection), list_sessions(connection)
             except StoreError as error:
                 if not self.stale:
-                    logger.warning("the store is away, going by the keys last known: %s", error)
+                    logger.warning("the store is away, going by the keys last known: %s", error.in_full())
                 self.stale = True
             except Exception:
                 if not self.stale:
@@ -178,7 +178,7 @@ class Keyring:
             with self._database.write() as connection:
                 note_uses(connection, due)
         except StoreError as error:
-            logger.debug("last uses of keys wait: %s", error)
+            logger.debug("last uses of keys wait: %s", error.in_full())
         except Exception:
             logger.exception("last uses of keys cannot be written")
         else:

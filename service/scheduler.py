@@ -81,6 +81,6 @@ class Scheduler:
             try:
                 self.look()
             except StoreError as error:
-                logger.warning("cannot look for what is due", extra={"reason": str(error)})
+                logger.warning("cannot look for what is due", extra={"reason": error.in_full()})
             except Exception:
                 logger.exception("what is due could not be started; looking again later")

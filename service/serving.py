@@ -126,7 +126,7 @@ class Serving:
                 stale = self._load()
             except StoreError as error:
                 if not self.stale:
-                    logger.warning("the store is away, serving what was last published: %s", error)
+                    logger.warning("the store is away, serving what was last published: %s", error.in_full())
                 self.stale = True
                 return False
             except Exception:

@@ -10,8 +10,8 @@ from importlib import import_module
 import typer
 
 from models.errors import NearcastError
-from service.cli.output import print_problem
-from service.problems import ProblemError, problem_from_error
+from service.cli.output import print_problem, problem_in_full
+from service.problems import ProblemError
 
 COMMANDS = {
     "demo": "service.cli.demo",
@@ -67,7 +67,7 @@ def main() -> None:
         gc.enable()
         cli()
     except (NearcastError, ProblemError) as error:
-        problem = error if isinstance(error, ProblemError) else problem_from_error(error)
+        problem = error if isinstance(error, ProblemError) else problem_in_full(error)
         print_problem(problem, as_json="--json" in sys.argv)
         sys.exit(2 if problem.status < 500 else 1)
     except BrokenPipeError:

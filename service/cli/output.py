@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import orjson
 
-from service.problems import ProblemError, document_from_problem
+from models.errors import NearcastError
+from service.problems import ProblemError, document_from_problem, problem_from_error
+from service.store.errors import StoreError
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -76,6 +78,14 @@ def print_problem(error: ProblemError, *, as_json: bool) -> None:
     for row in document.get("error_growth", ()):
         lines.append("  " + growth_line(row))
     sys.stderr.write("".join(printable(line) + "\n" for line in lines))
+
+
+def problem_in_full(error: NearcastError) -> ProblemError:
+    """What is told of an error to whoever runs the store: also what its driver says."""
+    problem = problem_from_error(error)
+    if isinstance(error, StoreError):
+        problem.detail = error.in_full()
+    return problem
 
 
 def growth_line(row: Mapping[str, Any]) -> str:

@@ -11,10 +11,10 @@ import typer
 
 from models.errors import InputError, NearcastError, Problem
 from service.cli.options import JsonOption, open_database, read_settings
-from service.cli.output import LateProgress, print_json, print_lines, print_problem
+from service.cli.output import LateProgress, print_json, print_lines, print_problem, problem_in_full
 from service.logs import run_id as logged_run
 from service.logs import set_up_logging
-from service.problems import ProblemError, problem_from_error
+from service.problems import ProblemError
 from service.retrain import RunResult
 from service.retrain import retrain as retrain_funnel
 from service.settings import Settings
@@ -110,7 +110,7 @@ def retrain_all(database: Database, settings: Settings, *, as_json: bool) -> Non
 def problem_of(error: Exception) -> ProblemError:
     """What is told of a failed run."""
     if isinstance(error, NearcastError):
-        return problem_from_error(error)
+        return problem_in_full(error)
     return ProblemError(500, "internal", f"{type(error).__name__}: {error}")
 
 

@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from models.errors import NearcastError, Problem
 from service.problems import MEDIA_TYPE, ProblemError, document_from_problem, problem_from_error
+from service.store.errors import StoreError
 
 logger = logging.getLogger("nearcast.problems")
 
@@ -59,7 +60,9 @@ def add_problem_handlers(app: FastAPI) -> None:
     async def answer_nearcast(_: Request, error: Exception) -> Response:
         assert isinstance(error, NearcastError)
         problem = problem_from_error(error)
-        if problem.status >= 500:
+        if isinstance(error, StoreError) and problem.status >= 500:  # foreseen, and no fault of the code
+            logger.warning("a request was refused", extra={"reason": error.in_full()})
+        elif problem.status >= 500:
             logger.error("a request failed", exc_info=error)
         return response_from_problem(problem)
 

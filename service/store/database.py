@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 LOCK_POLL = 0.01
 """Seconds between two tries for the write lock of a SQLite file."""
+REMEDY = "try again in a moment"
 
 
 class Database:
@@ -157,7 +158,8 @@ class Database:
         try:
             path.touch()
         except OSError as error:
-            raise StoreUnavailableError(f"cannot create the database file {path}: {error.strerror}") from error
+            cause = f"{path}: {error.strerror}"
+            raise StoreUnavailableError(f"the database file cannot be made; {REMEDY}", cause=cause) from error
 
     @cached_property
     def _lock(self) -> FileLock:
@@ -173,9 +175,11 @@ class Database:
         try:
             lock = self._lock.acquire(timeout=self._timeout, poll_interval=LOCK_POLL)
         except LockTimeout as error:
-            raise StoreBusyError(f"another writer holds {self.path} for over {self._timeout:g} s; try again") from error
+            said = f"another writer holds the database for over {self._timeout:g} s; try again"
+            raise StoreBusyError(said, cause=str(self.path)) from error
         except OSError as error:
-            raise StoreUnavailableError(f"cannot lock {self.path}: {error.strerror}") from error
+            cause = f"{self.path}.lock: {error.strerror}"
+            raise StoreUnavailableError(f"the database file cannot be locked; {REMEDY}", cause=cause) from error
         with lock:
             yield
 
@@ -191,7 +195,9 @@ class Database:
             raise store_error(error) from error
         except DBAPIError as error:
             if error.connection_invalidated:
-                raise StoreUnavailableError(f"the database went away: {first_line(error.orig)}") from error
+                raise StoreUnavailableError(
+                    f"the database went away; {REMEDY}", cause=first_line(error.orig)
+                ) from error
             raise
 
 
@@ -208,7 +214,7 @@ def store_error(error: BaseException | None) -> StoreError:
     text = first_line(error)
     if "database is locked" in text or "lock timeout" in text:
         return StoreBusyError("another writer holds the database; try again")
-    return StoreUnavailableError(f"the database does not answer: {text}")
+    return StoreUnavailableError(f"the database does not answer; {REMEDY}", cause=text)
 
 
 def first_line(error: BaseException | None) -> str:

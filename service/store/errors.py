@@ -25,6 +25,15 @@ class StoreError(NearcastError):
 
     slug = "store-error"
 
+    def __init__(self, text: str, *, cause: str = "") -> None:
+        super().__init__(text)
+        self.cause = cause
+        """What the driver says: hosts, ports and paths, for whoever runs the store and nobody else."""
+
+    def in_full(self) -> str:
+        """With the cause: for logs and the command line."""
+        return f"{self}: {self.cause}" if self.cause else str(self)
+
 
 class StoreUnavailableError(StoreError):
     """The database cannot be reached, or does not answer; trying again may help."""

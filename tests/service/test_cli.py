@@ -262,7 +262,7 @@ def test_a_store_that_is_away_exits_with_1(told, tmp_path):
     for url in ("postgresql://nobody@127.0.0.1:9/nowhere", f"sqlite:///{tmp_path / 'none.db'}"):
         code, _, problem = told("status", NEARCAST_DATABASE_URL=url)
         assert code == 1
-        assert problem.startswith("nearcast: the database")
+        assert problem.startswith("nearcast: the database does not answer; try again in a moment: ")
 
 
 @pytest.mark.one_engine
