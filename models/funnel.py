@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date
 from functools import lru_cache
 from importlib import resources
@@ -112,6 +112,11 @@ class Funnel:
     def horizon_limit(self) -> int:
         """Longest horizon served, steps."""
         return self.max_horizon or LONGEST_HORIZON[self.frequency]
+
+
+def changed_settings(before: Funnel, after: Funnel) -> list[str]:
+    """Names of the settings in which two declarations differ."""
+    return [each.name for each in fields(Funnel) if getattr(before, each.name) != getattr(after, each.name)]
 
 
 def check_names(stages: tuple[str, ...], exits: tuple[str, ...]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from models.forecast import QUANTILES, Forecast, quantiles_of_level
-from models.funnel import Funnel, Measure
+from models.funnel import Funnel, Measure, changed_settings
 from models.parts import part_intervals
 from service.numbers import number
 from service.selection import Selection, checked_horizon, refused_from, scores_of, select, valued
@@ -13,6 +13,7 @@ from service.selection import Selection, checked_horizon, refused_from, scores_o
 if TYPE_CHECKING:
     from service.serving import Served
     from service.store.runs import Run
+    from service.store.versions import Version
 
 
 def forecast_document(served: Served, selection: Selection, *, stale: bool = False) -> dict[str, Any]:
@@ -115,6 +116,16 @@ def scorecard_document(served: Served, *, stale: bool, measure: Measure = "count
         "measure": measure,
         "scores": list(scores_of(served, measure)),
     }
+
+
+def note_on_activation(version: Version, present: Funnel) -> str | None:
+    """What activating a version does not bring back: the declaration it was made under; None: that is the present."""
+    if not (changed := changed_settings(version.funnel, present)):
+        return None
+    return (
+        f"version {version.number} was made under another declaration of the funnel ({', '.join(changed)}): "
+        "the next retrain uses the present one and publishes again, unless the earlier one is PUT back before"
+    )
 
 
 def document_from_run(run: Run) -> dict[str, Any]:

@@ -6,8 +6,10 @@ from typing import Annotated
 
 import typer
 
+from models.funnel import changed_settings
 from service.cli.options import FunnelOption, JsonOption, open_database, read_settings
 from service.cli.output import print_json, print_lines
+from service.document import note_on_activation
 from service.store.funnels import get_funnel
 from service.store.versions import activate_version
 
@@ -21,8 +23,13 @@ def activate(
     with open_database(read_settings()) as database:
         database.check_schema()
         with database.write() as connection:
-            activated = activate_version(connection, get_funnel(connection, funnel).id, version)
+            record = get_funnel(connection, funnel)
+            activated = activate_version(connection, record.id, version)
+    note = note_on_activation(activated, record.funnel)
     if as_json:
-        print_json({"funnel": funnel, "version": activated.number, "cutoff": activated.cutoff})
+        changed = changed_settings(activated.funnel, record.funnel)
+        document = {"funnel": funnel, "version": activated.number, "cutoff": activated.cutoff}
+        print_json({**document, "changed_settings": changed, "note": note})
     else:
-        print_lines([f"{funnel}: version {activated.number} is served, observed until {activated.cutoff}"])
+        served = f"{funnel}: version {activated.number} is served, observed until {activated.cutoff}"
+        print_lines([served, *([note] if note else [])])

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.engine import Connection
 
 from models.arrivals import Arrivals
-from models.funnel import Funnel
+from models.funnel import changed_settings
 from models.state import facts_from_record
 from models.wording import worded
 from service.retrain.challenge import rival_of
@@ -106,7 +106,7 @@ def reason_to_publish(basis: Basis, cutoff: date) -> str | None:
     if basis.changed:
         rows = worded("{count} [row|rows] changed", basis.changed)
         found.append(f"{rows} in {_uploads(active.watermark + 1, basis.watermark)}")
-    if changed := _changed_settings(active.funnel, basis.record.funnel):
+    if changed := changed_settings(active.funnel, basis.record.funnel):
         found.append(f"the declaration of the funnel changed: {', '.join(changed)}")
     elif active.calendar != basis.calendar.version:
         found.append(f"the calendar changed to {basis.calendar.version}")
@@ -117,11 +117,6 @@ def reason_to_publish(basis: Basis, cutoff: date) -> str | None:
 
 def _uploads(first: int, last: int) -> str:
     return f"upload {last}" if first == last else f"uploads {first} to {last}"
-
-
-def _changed_settings(before: Funnel, after: Funnel) -> list[str]:
-    """Names of the settings in which two declarations differ."""
-    return [each.name for each in fields(Funnel) if getattr(before, each.name) != getattr(after, each.name)]
 
 
 def make_draft(basis: Basis, history: History, fitted: Fitted, late: Sequence[Lateness], *, reason: str) -> Draft:

@@ -6,12 +6,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Response
 
-from service.document import document_from_run
+from models.funnel import changed_settings
+from service.document import document_from_run, note_on_activation
 from service.jobs import TooManyJobsError
 from service.problems import RETRY_AFTER, ProblemError
 from service.routes.context import Context
 from service.schemas.common import FunnelName, problem_responses
-from service.schemas.runs import RunDocument, RunList, VersionDocument, VersionList
+from service.schemas.runs import ActivationDocument, RunDocument, RunList, VersionList
 from service.store.funnels import get_funnel
 from service.store.runs import get_run, list_runs
 from service.store.versions import Version, activate_version, list_versions
@@ -95,7 +96,7 @@ def get_versions(funnel: FunnelName, context: Context, limit: Limit = 100) -> di
 
 @router.post(
     "/v1/funnels/{funnel}/versions/{version}/activate",
-    response_model=VersionDocument,
+    response_model=ActivationDocument,
     responses=problem_responses(404, 422, 503),
 )
 def post_activation(
@@ -105,9 +106,15 @@ def post_activation(
 ) -> dict[str, Any]:
     """Serve this version instead, at once; other servers of the store follow in moments.
 
-    The next retrain continues from it, and takes in again what was uploaded since.
+    The next retrain continues from it, and takes in again what was uploaded since. It uses the declaration that the
+    funnel has then: activating a version made under another one does not bring that back.
     """
     with context.database.write() as connection:
-        activated = activate_version(connection, get_funnel(connection, funnel).id, version)
+        record = get_funnel(connection, funnel)
+        activated = activate_version(connection, record.id, version)
     context.serving.refresh()
-    return document_from_version(activated, active=True)
+    return {
+        **document_from_version(activated, active=True),
+        "changed_settings": changed_settings(activated.funnel, record.funnel),
+        "note": note_on_activation(activated, record.funnel),
+    }

@@ -53,6 +53,15 @@ class VersionDocument(Schema):
     watermark: int = Field(description="Number of the last upload it has read.")
 
 
+class ActivationDocument(VersionDocument):
+    """A version that is served from now on."""
+
+    changed_settings: list[str] = Field(
+        description="Settings of the funnel's declaration that were others when the version was made."
+    )
+    note: str | None = Field(description="What the next retrain makes of that; null when no setting was another.")
+
+
 class VersionList(Schema):
     """Versions of a funnel, newest first."""
 

@@ -64,6 +64,7 @@ def test_an_earlier_version_is_activated_and_served_at_once(client, sales_events
         retrain_over_http(client, "back")
     answer = client.post("/v1/funnels/back/versions/1/activate")
     assert (answer.status_code, answer.json()["version"], answer.json()["active"]) == (200, 1, True)
+    assert (answer.json()["changed_settings"], answer.json()["note"]) == ([], None)
     assert client.get("/v1/funnels/back/forecast").json()["version"] == 1
     listed = client.get("/v1/funnels/back/versions").json()["versions"]
     assert [(version["version"], version["active"]) for version in listed] == [(2, False), (1, True)]

@@ -9,7 +9,7 @@ from service.cli.output import print_table
 RUN = ["12", "sales-of-the-north", "succeeded", "2026-10-15 04:30Z", "1234.5"]
 REASON = (
     "kept version 11: the challenger (another declaration, another engine) was not better "
-    "(WQL 0.312 against 0.287 over 12 origins); the declaration of the funnel changed: country, declared_days, due_stage"
+    "(WQL 0.312 against 0.287 over 12 origins); the declaration of the funnel changed: country, due_stage"
 )
 
 
