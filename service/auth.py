@@ -19,6 +19,11 @@ class UnauthenticatedError(NearcastError):
 
     slug = "unauthenticated"
 
+    def __init__(self, text: str, *, key: str | None = None) -> None:
+        super().__init__(text)
+        self.key = key
+        """Name of a key that is known, but not good any more."""
+
 
 class ForbiddenError(NearcastError):
     """A good key that does not allow this."""

@@ -187,7 +187,7 @@ class Keyring:
     def _good(self, key: Key, *, now: datetime) -> Key:
         """The key, noted as used. Raises UnauthenticatedError when it has ended."""
         if (state := key.state(now=now)) != "good":
-            raise UnauthenticatedError(f"the key {key.name!r} is {state}; ask for a new one")
+            raise UnauthenticatedError(f"the key {key.name!r} is {state}; ask for a new one", key=key.name)
         self._used[key.id] = now
         return key
 

@@ -12,6 +12,7 @@ from models.forecast import STEP_DAYS, Forecast
 from models.funnel import TOTAL
 from service.dashboard.figures import spark
 from service.dashboard.plot import funnel_shape
+from service.dashboard.rendering import percent
 from service.selection import refused_from
 from service.serving import Served
 
@@ -105,6 +106,13 @@ def segment_rows(served: Served, stages: list[str], steps: int) -> list[tuple[st
 
 
 def last_day_note(served: Served) -> str:
-    """What the cutoff means."""
+    """What the cutoff means, and of which stages it is not all told yet."""
     unit = "day" if STEP_DAYS[served.funnel.frequency] == 1 else "week"
-    return f"the last complete {unit} is that of {served.cutoff}; what came after it is partial and not read as a drop"
+    young = [
+        f"{each['stage']} is {percent(day['share'])} complete"
+        for each in served.quality.get("completeness", ())
+        for day in each["days"]
+        if str(day["ds"]) == str(served.cutoff) and day["share"] < 1
+    ]
+    told = f" (as far as it is told of, {', '.join(young)})" if young else ""
+    return f"the last {unit} that is over is that of {served.cutoff}{told}; what came after it is not read as a drop"

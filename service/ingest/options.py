@@ -81,7 +81,8 @@ class IngestReport:
     rows
         Rows taken, inserted + revised + unchanged + duplicates; of a wide table, one for each date.
     retracted
-        Stored rows that a wide table no longer holds.
+        Stored rows whose cells a wide table has emptied, of entities that are in the table; with a whole table
+        also those of entities that are not.
     repairs
         How much was mended, by kind; `REPAIRS` says what the kinds mean.
     ages

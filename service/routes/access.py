@@ -44,7 +44,11 @@ async def authorize(request: Request) -> Caller:
     request.state.caller = ANYBODY if keyring is None else None
     if keyring is None or needed is None:
         return ANYBODY if keyring is None else NOBODY
-    key = await key_of(request, keyring)
+    try:
+        key = await key_of(request, keyring)
+    except UnauthenticatedError as error:
+        request.state.key = error.key  # the log names it, as the answer does
+        raise
     caller = Caller(key.name, key.scope, key.funnels)
     request.state.caller, request.state.key = caller, key.name
     caller.check_scope(needed)

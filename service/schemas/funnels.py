@@ -115,7 +115,7 @@ class IngestDocument(Schema):
     revised: int
     unchanged: int
     duplicates: int
-    retracted: int
+    retracted: int = Field(description="Stored rows whose cells are empty now, of entities that are in the table.")
     repairs: dict[str, int]
     ages: dict[str, int] = Field(description="New and revised rows by age in days; empty for the first upload.")
     unknown_stages: dict[str, int]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from html import escape
+from types import SimpleNamespace
 
 import pytest
 
+from service.dashboard.overview import last_day_note
 from service.dashboard.plot import axis
 from service.dashboard.rendering import number, percent, signed
 
@@ -44,6 +47,14 @@ def test_the_overview_sums_what_the_api_answers(client, sales):
         assert f"<strong>{number(sum(means))}</strong>" in text
     assert "in flight" in text
     assert "move on" in text
+
+
+@pytest.mark.parametrize(("share", "said"), [(0.61, " (as far as it is told of, lead is 61 % complete)"), (1.0, "")])
+def test_the_last_day_is_called_over_and_not_complete_where_it_is_not(share, said):
+    days = [{"ds": date(2026, 10, 14), "share": share}, {"ds": date(2026, 10, 13), "share": 0.9}]
+    quality = {"completeness": [{"stage": "lead", "days": days}]}
+    served = SimpleNamespace(cutoff=date(2026, 10, 14), funnel=SimpleNamespace(frequency="day"), quality=quality)
+    assert last_day_note(served).startswith(f"the last day that is over is that of 2026-10-14{said}; what came")
 
 
 def test_a_stage_shows_the_steps_that_the_api_answers(client, sales):
