@@ -124,7 +124,7 @@ def note_on_activation(version: Version, present: Funnel) -> str | None:
         return None
     return (
         f"version {version.number} was made under another declaration of the funnel ({', '.join(changed)}): "
-        "the next retrain uses the present one and publishes again, unless the earlier one is PUT back before"
+        "the next retrain uses the present one, unless the earlier one is PUT back before"
     )
 
 
