@@ -156,16 +156,6 @@ def make_draft(basis: Basis, history: History, fitted: Fitted, late: Sequence[La
     )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Candidate:
-    """A fit, what it was made of, and the version that it would be."""
-
-    basis: Basis
-    history: History
-    fitted: Fitted
-    draft: Draft
-
-
 def overtaken(connection: Connection, basis: Basis, draft: Draft) -> str | None:
     """Why the draft is not to be published: another run's version, published meanwhile, knows as much; None: it is."""
     record = get_funnel(connection, basis.record.name)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Literal, Self
 
 from sqlalchemy.engine import Connection
@@ -16,14 +17,13 @@ from sqlalchemy.engine import Connection
 from models.errors import NearcastError
 from service.retrain.basis import (
     Basis,
-    Candidate,
     champions_basis,
     clean_history,
-    make_draft,
     overtaken,
     read_basis,
     reason_to_publish,
 )
+from service.retrain.candidate import Progress, fit_candidate
 from service.retrain.challenge import judge
 from service.retrain.live import live_after, with_live
 from service.retrain.quarantine import check_quarantine, is_suspect, quarantined_in, reason_to_retry
@@ -38,16 +38,13 @@ from service.store.versions import (
     Draft,
     Version,
     get_version,
-    memory_keys,
     publish_version,
     read_live,
-    read_state,
 )
-from service.workers import INLINE, Pool, make_mapper
+from service.workers import INLINE, Pool
 
 if TYPE_CHECKING:
     from models.engine import Fitted
-    from models.history import History
 
 logger = logging.getLogger(__name__)
 
@@ -55,9 +52,6 @@ HEARTBEAT = 5.0
 """Seconds between two signs of life of a running job, each of which renews its lease."""
 LEASE = timedelta(seconds=60)
 """How long a lease lasts that is not renewed: longer than another writer holds a SQLite file."""
-
-Progress = Callable[[str, int, int], None]
-"""Called with the phase, how many of its parts are done, and how many there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,14 +159,18 @@ class Job:
             assert basis.active is not None
             return self._nothing_new(f"nothing new since version {basis.active.number}")
         with self._phase("fit"):
-            fitted = self._fit(basis, history, pool=pool, apart=suspect)
-            rival = self._rival(basis, reason=reason, pool=pool, apart=suspect)
+            fit = partial(
+                fit_candidate, self._database, reason=reason, pool=pool, apart=suspect, progress=self._progress
+            )
+            chosen = fit(basis, history, late)
+            former = champions_basis(basis)
+            rival = None if former is None else fit(former, *clean_history(former))
+        fitted = chosen.fitted
         check_quarantine(fitted, active=basis.active)
         if reason == reason_to_retry(basis.active) and set(quarantined_in(basis.active)) <= set(fitted.quarantined):
             assert basis.active is not None
             return self._nothing_new(f"nothing new since version {basis.active.number}; what is quarantined stays so")
         with self._phase("publish"):
-            chosen = Candidate(basis, history, fitted, make_draft(basis, history, fitted, late, reason=reason))
             verdict = judge(basis.active, chosen.draft, None if rival is None else rival.draft)
             self._counts |= {
                 "promoted": len(fitted.forecasts) if verdict is not None and verdict.promoted else 0,
@@ -180,11 +178,11 @@ class Job:
             }
             if verdict is not None:
                 reason = f"{reason}; {verdict.reason}"
-                if not verdict.promoted:
-                    if rival is None:
-                        return self._nothing_new(reason)
-                    chosen = rival
-                    check_quarantine(rival.fitted, active=basis.active)
+            if verdict is not None and not verdict.promoted:
+                if rival is None:
+                    return self._nothing_new(reason)
+                chosen = rival
+                check_quarantine(chosen.fitted, active=basis.active)
             live = live_after(issued, chosen.history, chosen.fitted)
             return self._publish(chosen.basis, with_live(replace(chosen.draft, reason=reason), live), chosen.fitted)
 
@@ -193,44 +191,6 @@ class Job:
         reason = str(error) if isinstance(error, NearcastError) else f"{type(error).__name__}: {error}"
         with self._database.write() as connection:
             finish_run(connection, self._run_id, status="failed", reason=reason, now=self._now(), phases=self._phases())
-
-    def _rival(self, basis: Basis, *, reason: str, pool: Pool, apart: bool) -> Candidate | None:
-        """What the hints of the served version make of the new data; None where they need not be fitted to them."""
-        former = champions_basis(basis)
-        if former is None:
-            return None
-        history, late = clean_history(former)
-        fitted = self._fit(former, history, pool=pool, apart=apart)
-        return Candidate(former, history, fitted, make_draft(former, history, fitted, late, reason=reason))
-
-    def _fit(self, basis: Basis, history: History, *, pool: Pool, apart: bool) -> Fitted:
-        from models import engine  # noqa: PLC0415 - loads the numeric libraries
-
-        def report(done: int, total: int) -> None:
-            self._progress("fit", done, total)
-
-        with make_mapper(pool, progress=report, apart=apart) as mapper:
-            fitted = engine.fit(
-                history,
-                calendar=basis.calendar,
-                horizon=basis.record.funnel.horizon_limit,
-                before=self._memory(basis),
-                mapper=mapper,
-                responses=True,
-                apart=apart,
-            )
-        for segment, reason in fitted.quarantined.items():
-            logger.warning("quarantined: %s", reason, extra={"funnel": basis.record.name, "segment": segment})
-        return fitted
-
-    def _memory(self, basis: Basis) -> Iterator[bytes]:
-        """What the last fit left, a block at a time: all of it at once would be most of what a retrain holds."""
-        with self._database.read() as connection:
-            keys = memory_keys(connection, basis.record.id)
-        for key in keys:
-            with self._database.read() as connection:
-                payload = read_state(connection, *key)
-            yield payload
 
     def _publish(self, basis: Basis, draft: Draft, fitted: Fitted) -> RunResult:
         """Version, forecasts, states, what is served and the end of the run: all in one transaction, or none."""

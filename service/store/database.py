@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 LOCK_POLL = 0.01
 """Seconds between two tries for the write lock of a SQLite file."""
 REMEDY = "try again in a moment"
+LOGGED = "the reason is in the log of the server"
 
 
 class Database:
@@ -159,7 +160,7 @@ class Database:
             path.touch()
         except OSError as error:
             cause = f"{path}: {error.strerror}"
-            raise StoreUnavailableError(f"the database file cannot be made; {REMEDY}", cause=cause) from error
+            raise StoreUnavailableError(f"the database file cannot be made; {LOGGED}", cause=cause) from error
 
     @cached_property
     def _lock(self) -> FileLock:
@@ -179,7 +180,7 @@ class Database:
             raise StoreBusyError(said, cause=str(self.path)) from error
         except OSError as error:
             cause = f"{self.path}.lock: {error.strerror}"
-            raise StoreUnavailableError(f"the database file cannot be locked; {REMEDY}", cause=cause) from error
+            raise StoreUnavailableError(f"the database file cannot be locked; {LOGGED}", cause=cause) from error
         with lock:
             yield
 

@@ -33,15 +33,20 @@ def test_the_migrations_make_exactly_the_tables_that_the_code_uses(database):
         assert compare_metadata(context, metadata) == []
 
 
-def test_names_sort_by_code_point_on_postgresql(empty_postgres_url):
-    with Database(empty_postgres_url) as database:
+def catalogue(url: str, query: str) -> list[sa.Row]:
+    """What PostgreSQL says of itself, once migrated."""
+    with Database(url) as database:
         database.migrate()
-        query = (
-            "SELECT table_name || '.' || column_name, collation_name FROM information_schema.columns "
-            "WHERE table_schema = 'public' AND column_name IN ('entity_id', 'stage', 'segment', 'name')"
-        )
         with database.read() as connection:
-            found = connection.execute(sa.text(query)).all()
+            return list(connection.execute(sa.text(query)))
+
+
+def test_names_sort_by_code_point_on_postgresql(empty_postgres_url):
+    found = catalogue(
+        empty_postgres_url,
+        "SELECT table_name || '.' || column_name, collation_name FROM information_schema.columns "
+        "WHERE table_schema = 'public' AND column_name IN ('entity_id', 'stage', 'segment', 'name')",
+    )
     names = ("entity_id", "stage", "segment", "name")
     ours = {f"{table}.{name}" for table, made in metadata.tables.items() for name in names if name in made.columns}
     assert {column for column, _ in found} >= ours
@@ -49,15 +54,12 @@ def test_names_sort_by_code_point_on_postgresql(empty_postgres_url):
 
 
 def test_large_columns_are_compressed_by_lz4_on_postgresql_or_not_at_all(empty_postgres_url):
-    with Database(empty_postgres_url) as database:
-        database.migrate()
-        query = (
-            "SELECT attrelid::regclass || '.' || attname, attcompression, attstorage FROM pg_attribute "
-            "WHERE attrelid::regclass::text IN ('forecasts', 'states', 'parts', 'published') "
-            "AND attname IN ('payload', 'steps')"
-        )
-        with database.read() as connection:
-            found = connection.execute(sa.text(query)).all()
+    found = catalogue(
+        empty_postgres_url,
+        "SELECT attrelid::regclass || '.' || attname, attcompression, attstorage FROM pg_attribute "
+        "WHERE attrelid::regclass::text IN ('forecasts', 'states', 'parts', 'published') "
+        "AND attname IN ('payload', 'steps')",
+    )
     assert {name for name, *_ in found} == {"forecasts.payload", "states.payload", "parts.payload", "published.steps"}
     assert all(compression == "l" or storage == "e" for _, compression, storage in found)
 

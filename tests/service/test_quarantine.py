@@ -19,7 +19,7 @@ from models.blocks import fit_block
 from models.funnel import TOTAL, Funnel
 from models.records import Counts
 from models.state import bytes_from_forecast
-from service.retrain import job, retrain
+from service.retrain import candidate, retrain
 from service.retrain.quarantine import SeriesLostError
 from service.serving import Serving
 from service.store.funnels import declare_funnel, get_funnel
@@ -89,7 +89,7 @@ def fit_with(monkeypatch):
 
                 yield mapped
 
-        monkeypatch.setattr(job, "make_mapper", around)
+        monkeypatch.setattr(candidate, "make_mapper", around)
 
     return use
 

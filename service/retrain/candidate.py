@@ -1,0 +1,78 @@
+"""A candidate for the next version: what a fit makes of the data, under the conditions of its basis."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from service.retrain.basis import Basis, make_draft
+from service.store.database import Database
+from service.store.versions import Draft, memory_keys, read_state
+from service.workers import Pool, make_mapper
+
+if TYPE_CHECKING:
+    from models.engine import Fitted
+    from models.history import History
+    from models.lateness import Lateness
+
+logger = logging.getLogger(__name__)
+
+Progress = Callable[[str, int, int], None]
+"""Called with the phase, how many of its parts are done, and how many there are."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidate:
+    """A fit, what it was made of, and the version that it would be."""
+
+    basis: Basis
+    history: History
+    fitted: Fitted
+    draft: Draft
+
+
+def fit_candidate(
+    database: Database,
+    basis: Basis,
+    history: History,
+    late: Sequence[Lateness],
+    *,
+    reason: str,
+    pool: Pool,
+    apart: bool,
+    progress: Progress,
+) -> Candidate:
+    """Fit a clean history, from what the last fit left; `history` and `late` are from `basis.clean_history`.
+
+    `apart`: as a series may take down the process that fits it.
+    """
+    from models import engine  # noqa: PLC0415 - loads the numeric libraries
+
+    def report(done: int, total: int) -> None:
+        progress("fit", done, total)
+
+    with make_mapper(pool, progress=report, apart=apart) as mapper:
+        fitted = engine.fit(
+            history,
+            calendar=basis.calendar,
+            horizon=basis.record.funnel.horizon_limit,
+            before=_memory(database, basis.record.id),
+            mapper=mapper,
+            responses=True,
+            apart=apart,
+        )
+    for segment, lost in fitted.quarantined.items():
+        logger.warning("quarantined: %s", lost, extra={"funnel": basis.record.name, "segment": segment})
+    return Candidate(basis, history, fitted, make_draft(basis, history, fitted, late, reason=reason))
+
+
+def _memory(database: Database, funnel_id: int) -> Iterator[bytes]:
+    """What the last fit left, a block at a time: all of it at once would be most of what a retrain holds."""
+    with database.read() as connection:
+        keys = memory_keys(connection, funnel_id)
+    for key in keys:
+        with database.read() as connection:
+            payload = read_state(connection, *key)
+        yield payload
