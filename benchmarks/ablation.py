@@ -51,8 +51,8 @@ def without_experts(names: tuple[str, ...]) -> dict[str, str]:
             _kept = [place for place, name in enumerate(EXPERTS) if name not in {names!r}]
             _run_all, EXPERTS = run_experts, tuple(EXPERTS[place] for place in _kept)
             def run_experts(*arguments, **named):
-                forecasts, states = _run_all(*arguments, **named)
-                return forecasts[_kept], states
+                forecasts, *others = _run_all(*arguments, **named)
+                return forecasts[_kept], *others
         """
     }
 

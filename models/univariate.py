@@ -11,14 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from models import combination, level, smoothing
+from models import combination, level, smoothing, yearly
 from models.kernel import kernel
 from models.origins import Origins
 
 Array = npt.NDArray[np.float64]
 Days = npt.NDArray[np.int64]
 
-EXPERTS: tuple[str, ...] = ("level", "smoothing_log", "smoothing_sqrt")
+EXPERTS: tuple[str, ...] = ("level", "smoothing_log", "smoothing_sqrt", "yearly")
 GROWTH = 7.0
 """No expert forecasts more than this multiple of the recent maximum (plus one): the explosion guard."""
 RECENT = 120
@@ -29,13 +29,15 @@ RECENT = 120
 class UnivariateState:
     """What the past of n series leaves behind: the experts' states, their combination and what is waited for.
 
-    recent: (n, RECENT), the last counts, NaN where missing. experts: (n, len(EXPERTS), pending, horizon), forecasts
-    whose targets have not all arrived; mean: (n, pending, horizon), their combination.
+    past: see `models.yearly.make_past`. recent: (n, RECENT), the last counts, NaN where missing. experts: (n,
+    len(EXPERTS), pending, horizon), forecasts whose targets have not all arrived; mean: (n, pending, horizon), their
+    combination.
     """
 
     level: level.LevelState
     logs: smoothing.SmoothingState
     roots: smoothing.SmoothingState
+    past: Array
     combination: combination.CombinationState
     recent: Array
     experts: Array
@@ -65,6 +67,7 @@ def make_state(series: int, *, horizon: int, season_length: int) -> UnivariateSt
         level=level.make_state(series, season_length=season_length),
         logs=smoothing.make_state(series, season_length=season_length),
         roots=smoothing.make_state(series, season_length=season_length),
+        past=yearly.make_past(series, season_length=season_length),
         combination=combination.make_state(series, experts=len(EXPERTS), horizon=horizon),
         recent=np.full((series, RECENT), np.nan),
         experts=np.zeros((series, len(EXPERTS), 0, horizon)),
@@ -87,10 +90,15 @@ def roll(state: UnivariateState, counts: Array, day_types: Days, *, origins: Ori
     horizon = state.mean.shape[2]
     recent = np.concatenate([state.recent, counts], axis=1)
     caps = GROWTH * (recent_maximum(recent, origins.asked + RECENT) + 1)
-    made, states = run_experts(state, counts, day_types, origins=origins.asked, horizon=horizon, caps=caps)
+    made, silent, states = run_experts(state, counts, day_types, origins=origins.asked, horizon=horizon, caps=caps)
     experts = np.concatenate([state.experts.transpose(1, 0, 2, 3), made], axis=2)
     combined, mean, weights = combination.advance(
-        state.combination, experts, counts, origins=origins, combined=state.mean
+        state.combination,
+        experts,
+        counts,
+        origins=origins,
+        combined=state.mean,
+        prior=_prior(silent, pending=len(origins.pending)),
     )
     waiting = origins.waiting(periods=counts.shape[1], horizon=horizon)
     after = UnivariateState(
@@ -105,10 +113,14 @@ def roll(state: UnivariateState, counts: Array, day_types: Days, *, origins: Ori
 
 def run_experts(
     state: UnivariateState, counts: Array, day_types: Days, *, origins: Days, horizon: int, caps: Array
-) -> tuple[Array, tuple[level.LevelState, smoothing.SmoothingState, smoothing.SmoothingState]]:
-    """Forecasts of every expert at every origin, (experts, n, origins, horizon), >= 0, and the states after.
+) -> tuple[
+    Array, npt.NDArray[np.bool_], tuple[level.LevelState, smoothing.SmoothingState, smoothing.SmoothingState, Array]
+]:
+    """Forecasts of every expert at every origin, (experts, n, origins, horizon), >= 0; where the yearly one has nothing
+    to say, (n, origins); and the states after.
 
-    Where an expert cannot speak yet (less than a season seen), the level speaks for it.
+    Where smoothing cannot speak yet (less than a season seen), the level speaks for it; for the yearly expert, what the
+    others agree on.
     """
     level_state, levels = level.advance(state.level, counts, day_types, origins=origins, horizon=horizon)
     log_state, logs = smoothing.advance(
@@ -117,22 +129,43 @@ def run_experts(
     root_state, roots = smoothing.advance(
         state.roots, np.sqrt(counts), day_types, origins=origins, horizon=horizon, caps=np.sqrt(caps)
     )
-    return _collect(levels, logs, roots, caps), (level_state, log_state, root_state)
+    past, ratios = yearly.advance(
+        state.past, counts, day_types, origins=origins, horizon=horizon, season_length=state.roots.count.shape[1]
+    )
+    return (
+        _collect(levels, logs, roots, ratios, caps),
+        np.isnan(ratios[:, :, 0]),
+        (level_state, log_state, root_state, past),
+    )
+
+
+def _prior(silent: npt.NDArray[np.bool_], *, pending: int) -> Array:
+    """Weights without evidence at every origin, (n, origins, experts): alike, but for an expert that is silent."""
+    speaks = ~(silent[:, :, None] & (np.array(EXPERTS) == "yearly"))
+    prior = speaks / speaks.sum(axis=2, keepdims=True)
+    return np.concatenate([np.repeat(prior[:, :1], pending, axis=1), prior], axis=1)
 
 
 @kernel
-def _collect(levels: Array, logs: Array, roots: Array, caps: Array) -> Array:
-    """All experts on the scale of counts, within 0 and the caps; the level where one is silent, else 0."""
-    out = np.empty((3, *logs.shape))
+def _collect(levels: Array, logs: Array, roots: Array, ratios: Array, caps: Array) -> Array:
+    """All experts on the scale of counts, within 0 and the caps; the level where one is silent, else 0.
+
+    What last year says is said of the forecast by logarithms: both are ratios.
+    """
+    out = np.empty((4, *logs.shape))
     for i in range(logs.shape[0]):
         for o in range(logs.shape[1]):
             for h in range(logs.shape[2]):
                 level = levels[i, o, h] if not np.isnan(levels[i, o, h]) else 0.0
-                out[0, i, o, h] = level
-                out[1, i, o, h] = np.expm1(max(logs[i, o, h], 0.0)) if not np.isnan(logs[i, o, h]) else level
+                multiple = np.expm1(max(logs[i, o, h], 0.0)) if not np.isnan(logs[i, o, h]) else level
                 root = max(roots[i, o, h], 0.0)
-                out[2, i, o, h] = root * root if not np.isnan(roots[i, o, h]) else level
-                for m in range(3):
+                square = root * root if not np.isnan(roots[i, o, h]) else level
+                middle = max(min(level, multiple), min(max(level, multiple), square))
+                out[0, i, o, h] = level
+                out[1, i, o, h] = multiple
+                out[2, i, o, h] = square
+                out[3, i, o, h] = middle if np.isnan(ratios[i, o, h]) else multiple * ratios[i, o, h]
+                for m in range(4):
                     out[m, i, o, h] = min(out[m, i, o, h], caps[i, o])
     return out
 
