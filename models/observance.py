@@ -1,4 +1,4 @@
-"""Whose public holidays a history keeps, when nobody has said so.
+"""Whose public holidays a history keeps: those that somebody has declared, as far as it does not say otherwise.
 
 Every country of `CANDIDATES` says which days were holidays; how far activity fell on those days, against the same
 weekday in the weeks around them, makes some countries likelier than others and "none" likelier than all where
@@ -25,8 +25,10 @@ CANDIDATES: tuple[str, ...] = (
     "GB", "GR", "HK", "HU", "ID", "IE", "IL", "IN", "IT", "JP", "KR", "MX", "MY", "NG", "NL", "NO", "NZ",
     "PE", "PH", "PK", "PL", "PT", "RO", "RU", "SA", "SE", "SG", "TH", "TR", "TW", "UA", "US", "VN", "ZA",
 )  # fmt: skip
-NONE_PRIOR, LIKELY_PRIOR = 0.2, 0.6
-"""Belief, before any evidence, that no public holiday matters, and in the country of the funnel's zone."""
+NONE_PRIOR, LIKELY_PRIOR, DECLARED_PRIOR = 0.2, 0.6, 0.98
+"""Belief, before any evidence, that no public holiday matters, in the country of the funnel's zone, and in a declared
+one: who declares a country knows more than a year of holidays tells, but a shop may be open on them.
+"""
 WEEKS = 4
 """A day is compared with the same weekday so many weeks to either side, as far as they are known."""
 QUIET = 0.25
@@ -45,29 +47,41 @@ LEAST_DAYS = 20
 class Observance:
     """Day types under the belief, (periods + horizon,), and the belief itself, likeliest first ("" = none).
 
-    plain: day types without any holiday; share: belief that each day is one.
+    plain: day types without any holiday; share: belief that each day is one. declared: the country that was declared.
     """
 
     day_types: npt.NDArray[np.int8]
     plain: npt.NDArray[np.int8]
     share: Array
     belief: tuple[tuple[str, float], ...]
+    declared: str | None = None
 
     @property
-    def note(self) -> str:
-        """One sentence for people."""
+    def note(self) -> str | None:
+        """One sentence for people; None where the holidays are those of the declared country."""
         country, share = self.belief[0]
+        if country == self.declared:
+            return None
         whose = f"those of {country}" if country else "none"
-        return f"no country is declared; the public holidays that fit best are {whose} ({share:.0%} of the belief)"
+        given = "no country is" if self.declared is None else f"the holidays of {self.declared} are"
+        joined = "; the" if self.declared is None else ", but the"
+        return f"{given} declared{joined} public holidays that fit best are {whose} ({share:.0%} of the belief)"
 
 
 def infer_observance(
-    counts: Array, *, start: date, horizon: int, likely: str | None = None, filling: Sequence[int] = ()
+    counts: Array,
+    *,
+    start: date,
+    horizon: int,
+    likely: str | None = None,
+    declared: bool = False,
+    filling: Sequence[int] = (),
 ) -> Observance:
-    """Day types of a daily history without a declared country, and of the `horizon` days after it.
+    """Day types of a daily history, and of the `horizon` days after it, by what the history says of holidays.
 
     `counts` is (stages, periods), NaN where missing; only they are asked, so nothing later matters. `likely`: the
-    country of the funnel's zone, believed until the history tells otherwise. `filling`: stages that begin empty.
+    country of the funnel's zone, or, if `declared`, the one that was declared: believed until the history tells
+    otherwise. `filling`: stages that begin empty.
     """
     counts = counts.copy()
     counts[np.asarray(filling, dtype=np.int64), :FILLING] = np.nan
@@ -80,8 +94,9 @@ def infer_observance(
     support = np.append(kept[:, :periods] @ evidence, 0.0)
     prior = np.append(np.full(len(countries), (1 - NONE_PRIOR) / len(countries)), NONE_PRIOR)
     if likely is not None:
-        prior *= 1 - LIKELY_PRIOR
-        prior[countries.index(likely)] += LIKELY_PRIOR
+        ahead = DECLARED_PRIOR if declared else LIKELY_PRIOR
+        prior *= 1 - ahead
+        prior[countries.index(likely)] += ahead
     belief = prior * np.exp(support - support.max())
     belief /= belief.sum()
     plain = Calendar().day_types(start, periods + horizon)
@@ -89,7 +104,8 @@ def infer_observance(
     order = np.argsort(-belief, kind="stable")
     names = (*countries, "")
     types = np.where(share > 0.5, HOLIDAY, plain).astype(plain.dtype)
-    return Observance(types, plain, share, tuple((names[place], float(belief[place])) for place in order[:3]))
+    likeliest = tuple((names[place], float(belief[place])) for place in order[:3])
+    return Observance(types, plain, share, likeliest, likely if declared else None)
 
 
 def _kept(days: Ints, countries: tuple[str, ...]) -> npt.NDArray[np.bool_]:

@@ -113,12 +113,16 @@ def _remembered(
 
 def day_types(history: History, *, calendar: Calendar, horizon: int) -> tuple[Days, Doubt | None, str | None]:
     """Types of all periods and `horizon` more, doubts about the latter, and what was inferred, if anything."""
-    if (calendar.country is not None and not calendar.assumed) or history.frequency == "week":
+    if history.frequency == "week":
         return calendar.day_types(history.start, history.periods + horizon).astype(np.int64), None, None
     total = history.matrix[: len(history.stages)]
     filling = [row for row, stage in enumerate(history.stages) if row and stage not in history.counted]
-    observance = infer_observance(total, start=history.start, horizon=horizon, likely=calendar.country, filling=filling)
+    declared = calendar.country is not None and not calendar.assumed
+    observance = infer_observance(
+        total, start=history.start, horizon=horizon, likely=calendar.country, declared=declared, filling=filling
+    )
     types = observance.day_types.astype(np.int64)
     ahead = slice(history.periods, None)
     doubt = make_doubt(types[ahead], observance.plain[ahead].astype(np.int64), observance.share[ahead])
-    return types, doubt, observance.note if doubt is None else f"{observance.note}; {doubt.note(history.cutoff)}"
+    notes = [observance.note, None if doubt is None else doubt.note(history.cutoff)]
+    return types, doubt, "; ".join(note for note in notes if note) or None

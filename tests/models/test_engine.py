@@ -90,3 +90,10 @@ def test_weeks_are_forecast_week_by_week():
 def test_holidays_are_looked_for_when_no_country_is_known():
     fitted = fit(history(noise((1, 1, 90))), calendar=Calendar(), horizon=7)
     assert "no country is declared" in (fitted.calendar_note or "")
+
+
+def test_a_shop_that_is_open_on_the_declared_holidays_is_forecast_open():
+    past = history(noise((1, 1, 480), mean=50))
+    declared, bare = (fit(past, calendar=Calendar(country=given), horizon=28) for given in ("NL", None))
+    np.testing.assert_allclose(declared.forecasts[0].mean, bare.forecasts[0].mean, rtol=0.02)
+    assert "the holidays of NL are declared, but" in (declared.calendar_note or "")

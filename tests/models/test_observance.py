@@ -87,6 +87,26 @@ def test_a_zone_of_a_country_beyond_the_candidates_is_heard_too():
     assert observance.day_types[national_day] == HOLIDAY
 
 
+def test_a_declared_country_is_believed_from_the_first_day_and_needs_no_note():
+    fresh = infer_observance(activity(14, country=None), start=date(2024, 4, 8), horizon=28, likely="NL", declared=True)
+    assert fresh.note is None
+    assert fresh.share[number_from_day(date(2024, 4, 27)) - number_from_day(date(2024, 4, 8))] > 0.95
+    kept = infer_observance(activity(364, country="NL"), start=START, horizon=130, likely="NL", declared=True)
+    assert kept.note is None
+    assert date(2024, 1, 1) in types_after(kept, 364)
+
+
+def test_a_declared_country_whose_holidays_are_never_kept_is_believed_no_longer_and_the_note_says_so():
+    open_always = infer_observance(activity(364, country=None), start=START, horizon=130, likely="NL", declared=True)
+    assert types_after(open_always, 364) == []
+    assert open_always.note.startswith(
+        "the holidays of NL are declared, but the public holidays that fit best are none"
+    )
+    american = infer_observance(activity(364, country="US"), start=START, horizon=130, likely="NL", declared=True)
+    assert date(2024, 4, 27) not in types_after(american, 364)
+    assert "those of US" in american.note
+
+
 def test_stages_that_fill_up_are_no_holidays():
     start, periods = date(2024, 1, 1), 240
     counts = np.random.default_rng(1).poisson(40 * np.tile(WEEKDAYS / 20, 35)[:periods], (3, periods)).astype(float)
