@@ -26,6 +26,8 @@ PAST = YEAR + LEVEL + FILLING
 """Seasons that are looked back upon."""
 WEIGHT = 0.2
 """Of the present level, added to both sides of the ratio: what was low last year says little of what is high now."""
+OUTLIER = 3.0
+"""A day counts as this multiple of what was usual at most: one wild day must not make a season."""
 MOST = 2.0
 """A change within weeks by more than this factor, or to less than its inverse, is an event and not a season."""
 
@@ -73,15 +75,15 @@ def _ratios(known: Array, origins: Days, season_length: int, out: Array) -> None
             filled = then - level - FILLING * season_length
             if _share_seen(known[i], filled, then - level) < 0.5 or _share_seen(known[i], then - level, then) < 0.5:
                 continue
-            pseudo = WEIGHT * _mean(known[i], now - level, now, 1)
+            pseudo = WEIGHT * float(np.nanmean(known[i, now - level + 1 : now + 1]))
             for k in range(season_length):
-                usual[k] = _mean(known[i], then - level - k, then - k, season_length)
+                usual[k] = _typical(known[i, then - k - level + season_length : then - k + 1 : season_length], pseudo)
             for h in range(out.shape[2]):
                 came, expected = 0.0, 0.0
                 for day in range(then + 1 + h - half, then + 2 + h + half):
                     mean = usual[(then - day) % season_length]
                     if not (np.isnan(known[i, day]) or np.isnan(mean)):
-                        came += known[i, day] + pseudo
+                        came += min(known[i, day], OUTLIER * (mean + pseudo)) + pseudo
                         expected += mean + pseudo
                 out[i, o, h] = min(max(came / expected, 1.0 / MOST), MOST) if expected > 0.0 else 1.0
 
@@ -97,11 +99,7 @@ def _share_seen(known: Array, after: int, last: int) -> float:
 
 
 @kernel
-def _mean(known: Array, after: int, last: int, step: int) -> float:
-    """Mean of what is known of the last period and each one `step` before it that is after another; else NaN."""
-    total, many = 0.0, 0
-    for t in range(last, after, -step):
-        if not np.isnan(known[t]):
-            total += known[t]
-            many += 1
-    return total / many if many > 0 else np.nan
+def _typical(same: Array, pseudo: float) -> float:
+    """Mean of what is known of the same weekday's counts, none far above their median; NaN where none is known."""
+    most = OUTLIER * (np.nanmedian(same) + pseudo)
+    return float(np.nanmean(np.minimum(same, most)))

@@ -75,6 +75,16 @@ def test_special_days_and_days_without_a_count_say_nothing_of_their_season():
     assert_allclose(ratios(counts), 1.0, rtol=1e-12)
 
 
+def test_one_wild_day_of_last_year_makes_no_season():
+    counts = season(500, dip=1.0)
+    told = []
+    for wild in (500 - YEAR - 10, 500 - YEAR + 10):  # in the level of that time, and in a week that is asked
+        counts[0, wild] *= 50
+        told.append(ratios(counts)[0])
+        counts[0, wild] /= 50
+    assert (np.abs(np.array(told) - 1) < 0.35).all()
+
+
 def test_weeks_are_compared_with_weeks():
     counts = np.full((1, 80), 50.0)
     counts[0, 79 - 52 + 2] = 100.0

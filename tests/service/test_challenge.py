@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from models import observance
 from models.calendar import holidays_of_year, number_from_day
 from models.funnel import DeclaredDay, Funnel
 from service.ingest import ingest
@@ -139,6 +140,13 @@ def declare(database: Database, country: str) -> int:
         return declare_funnel(connection, "sales", replace(FUNNEL, country=country), now=NOW).id
 
 
+@pytest.fixture
+def believed(monkeypatch):
+    """Declared countries are believed whatever the history says: a hint that can be wrong."""
+    monkeypatch.setattr(observance, "DECLARED_PRIOR", 1.0)
+
+
+@pytest.mark.usefixtures("believed")
 def test_a_country_whose_holidays_the_funnel_does_not_keep_is_not_served(database):
     funnel_id = declare(database, "NL")
     closed_on_holidays(database)
@@ -158,6 +166,7 @@ def test_a_country_whose_holidays_the_funnel_does_not_keep_is_not_served(databas
     assert funnel_id == 1
 
 
+@pytest.mark.usefixtures("believed")
 def test_a_country_whose_holidays_the_funnel_keeps_takes_the_place(sqlite_database):
     declare(sqlite_database, "JP")
     closed_on_holidays(sqlite_database)
@@ -169,6 +178,7 @@ def test_a_country_whose_holidays_the_funnel_keeps_takes_the_place(sqlite_databa
     assert "; promoted: the challenger (another declaration) was better (WQL 0." in promoted.version.reason
 
 
+@pytest.mark.usefixtures("believed")
 def test_new_data_are_taken_up_while_a_challenger_is_kept_from_serving(sqlite_database):
     declare(sqlite_database, "NL")
     closed_on_holidays(sqlite_database, last=3)
