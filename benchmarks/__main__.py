@@ -19,8 +19,10 @@ from benchmarks import (
     oracle,
     race,
     retrain,
+    segments,
     shock,
     smoothing,
+    value,
 )
 from benchmarks.report import Result, as_json
 
@@ -38,6 +40,8 @@ BENCHMARKS: dict[str, Callable[[], Result]] = {
     "shock": shock.run,
     "live": live.run,
     "lateness": lateness.run,
+    "segments": segments.run,
+    "value": value.run,
 }
 
 

@@ -37,6 +37,9 @@ SEEDS = (0, 3, 4, 7)
 """Of `oracle.make_spec`: all it varies, once or more."""
 SIMULATED = (180, 239, 298)
 """Days of history at the cutoffs of simulated funnels."""
+Rows = tuple[Events | None, Counts | None]
+Source = tuple[str, Rows, Funnel, date | None, list[date]]
+"""Name, rows, funnel, first day and cutoffs."""
 Loss = dict[str, list[float]]
 """By case and stage: summed quantile loss, actuals inside the 80 % and the 95 % interval, and their number."""
 
@@ -71,18 +74,10 @@ def tasks(cases: Sequence[Path]) -> list[Task]:
     return found
 
 
-def sources(
-    cases: Sequence[Path],
-) -> Iterator[tuple[str, tuple[Events | None, Counts | None], Funnel, date | None, list[date]]]:
-    """Name, rows, funnel, first day and cutoffs of each funnel; only totals are asked for."""
-    for case in cases:
-        from service.cli.backtest import plan_from_case  # noqa: PLC0415 - only where there are cases
-        from service.cli.rows import read_rows  # noqa: PLC0415
-
-        plan = plan_from_case(case, timezone=None, country=None)
-        read = read_rows(plan.path, kind=plan.kind.value, options=plan.options, progress=lambda _: None)
-        funnel = replace(read.funnel, segment_by=None)
-        yield case.name, (read.events, read.counts), funnel, plan.start, sorted(plan.cutoffs)[::EVERY]
+def sources(cases: Sequence[Path]) -> Iterator[Source]:
+    """The cases at every EVERYth cutoff, then the simulated funnels; only totals are asked for."""
+    for name, rows, funnel, start, cutoffs in real_sources(cases):
+        yield name, rows, replace(funnel, segment_by=None), start, cutoffs[::EVERY]
     for seed in SEEDS:
         kind, spec = make_spec(seed)
         simulation = simulate(spec, days=max(SIMULATED) + HORIZON, seed=np.random.default_rng(seed))
@@ -92,9 +87,18 @@ def sources(
         yield f"simulated: {kind}", (events, None), funnel, spec.start, cutoffs
 
 
-def history_at(
-    rows: tuple[Events | None, Counts | None], funnel: Funnel, start: date | None, *, cutoff: date
-) -> History:
+def real_sources(cases: Sequence[Path]) -> Iterator[Source]:
+    """The cases with their segments, at all cutoffs."""
+    for case in cases:
+        from service.cli.backtest import plan_from_case  # noqa: PLC0415 - only where there are cases
+        from service.cli.rows import read_rows  # noqa: PLC0415
+
+        plan = plan_from_case(case, timezone=None, country=None)
+        read = read_rows(plan.path, kind=plan.kind.value, options=plan.options, progress=lambda _: None)
+        yield case.name, (read.events, read.counts), read.funnel, plan.start, sorted(plan.cutoffs)
+
+
+def history_at(rows: Rows, funnel: Funnel, start: date | None, *, cutoff: date) -> History:
     """The clean history up to a cutoff."""
     events, counts = rows
     history = make_history(funnel, events=events, counts=counts, cutoff=cutoff, start=start)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
-from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
 
 from benchmarks.cases import case_folders
-from benchmarks.losses import HORIZON, history_at, sources
+from benchmarks.losses import EVERY, HORIZON, Rows, Source, history_at, real_sources
 from benchmarks.report import Bar, Result
 from models.calendar import make_calendar, number_from_day
 from models.calibration import forecast_series
@@ -18,12 +18,10 @@ from models.funnel import SEASON_LENGTH, Funnel
 from models.history import History
 from models.metrics import quantile_loss
 from models.plan import day_types
-from models.records import Counts, Events
 from models.rows import events_from_frame
 from models.simulate import demo_spec, simulate
 
 Array = npt.NDArray[np.float64]
-Rows = tuple[Events | None, Counts | None]
 
 SEEDS, DAYS = (1, 2), (150, 181, 213, 244, 276, 300)
 """Of the demo's funnel: seeds, and days of history at the cutoffs."""
@@ -33,7 +31,7 @@ MOST = 1.01
 
 def run() -> Result:
     """The demo's funnel, whose values know nothing of delay or season, and the real cases whose rows carry value."""
-    funnels: list[tuple[str, Rows, Funnel, date | None, list[date]]] = []
+    funnels: list[Source] = []
     spec = demo_spec()
     for seed in SEEDS:
         made = simulate(spec, days=max(DAYS) + HORIZON + 2, seed=np.random.default_rng(seed)).events
@@ -41,8 +39,9 @@ def run() -> Result:
         cutoffs = [spec.start + timedelta(days=day) for day in DAYS]
         funnels.append((f"demo, seed {seed}", (events, None), spec.funnel(), spec.start, cutoffs))
     folders = case_folders()
-    cases = islice(sources(folders), len(folders))
-    rows = [line for each in (*funnels, *cases) for line in compared(*each)]
+    for name, known, funnel, start, cutoffs in real_sources(folders):
+        funnels.append((name, known, replace(funnel, segment_by=None), start, cutoffs[::EVERY]))
+    rows = [line for each in funnels for line in compared(*each)]
     ratios = [float(line["ours"]) / min(float(line["count x mean"]), float(line["univariate"])) for line in rows]
     return Result(
         name="value",
@@ -98,7 +97,3 @@ def add_losses(losses: dict[str, Array], history: History, came: Array, *, funne
         held = float(((actual >= low) & (actual <= high)).sum())
         before = losses.get(forecast.stage, np.zeros(6))
         losses[forecast.stage] = before + np.array([*sums, actual.sum(), held, known.sum()])
-
-
-if __name__ == "__main__":
-    run().print()
