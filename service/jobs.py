@@ -153,8 +153,8 @@ class Jobs:
         try:
             with self._database.write() as connection:
                 finish_run(connection, run_id, status="failed", reason=reason, now=datetime.now(UTC))
-        except StoreError:
-            logger.warning("could not mark the run", extra={"run_id": run_id}, exc_info=True)
+        except StoreError as error:
+            logger.warning("could not mark the run", extra={"run_id": run_id, "reason": error.in_full()})
 
     def _tidy(self) -> None:
         """Now and then mark silent runs failed and forget old idempotency keys, until told to stop."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any
@@ -21,6 +24,8 @@ from service.settings import Settings
 from service.store.database import Database
 from service.store.funnels import list_funnels
 from service.workers import pool_from_settings
+
+logger = logging.getLogger(__name__)
 
 
 class WorkersChoice(StrEnum):
@@ -54,7 +59,7 @@ def retrain(
     set_up_logging(settings.log_level if run is not None else "warning")
     if run is not None:
         logged_run.set(str(run))
-    with open_database(settings) as database:
+    with nullcontext() if run is None else failure_logged(), open_database(settings) as database:
         database.check_schema()
         if funnel is None:
             retrain_all(database, settings, as_json=as_json)
@@ -64,6 +69,22 @@ def retrain(
         print_json(document_from_result(funnel, result))
     else:
         print_lines([line_from_result(funnel, result)])
+
+
+@contextmanager
+def failure_logged() -> Iterator[None]:
+    """Why a run that a server started has failed, as a line of the log: there it has the run's id, and what the driver
+    says of a store that is away, which the run's own reason leaves out.
+    """
+    try:
+        yield
+    except NearcastError as error:
+        problem = problem_in_full(error)
+        logger.warning("the run failed", extra={"reason": problem.detail})
+        sys.exit(2 if problem.status < 500 else 1)
+    except Exception:
+        logger.exception("the run failed")
+        sys.exit(1)
 
 
 def retrain_one(

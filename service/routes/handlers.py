@@ -50,6 +50,16 @@ def problem_from_http(error: HTTPException) -> ProblemError:
     return ProblemError(error.status_code, slug, str(error.detail), headers=error.headers)
 
 
+def problem_logged(error: NearcastError) -> ProblemError:
+    """The problem of `error`; what is no fault of the caller goes to the log, with what the answer leaves out."""
+    problem = problem_from_error(error)
+    if isinstance(error, StoreError) and problem.status >= 500:  # foreseen, and no fault of the code
+        logger.warning("a request was refused", extra={"reason": error.in_full()})
+    elif problem.status >= 500:
+        logger.error("a request failed", exc_info=error)
+    return problem
+
+
 def add_problem_handlers(app: FastAPI) -> None:
     """Let `app` answer every error by a problem document; what nobody foresaw is left to the observing middleware."""
 
@@ -59,12 +69,7 @@ def add_problem_handlers(app: FastAPI) -> None:
 
     async def answer_nearcast(_: Request, error: Exception) -> Response:
         assert isinstance(error, NearcastError)
-        problem = problem_from_error(error)
-        if isinstance(error, StoreError) and problem.status >= 500:  # foreseen, and no fault of the code
-            logger.warning("a request was refused", extra={"reason": error.in_full()})
-        elif problem.status >= 500:
-            logger.error("a request failed", exc_info=error)
-        return response_from_problem(problem)
+        return response_from_problem(problem_logged(error))
 
     async def answer_validation(_: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)

@@ -14,10 +14,10 @@ from fastapi.routing import APIRoute
 
 from models.errors import NearcastError
 from service.dashboard.rendering import page
-from service.problems import ProblemError, document_from_problem, problem_from_error
+from service.problems import ProblemError, document_from_problem
 from service.routes.context import Resources
 from service.routes.forecasts import served_version
-from service.routes.handlers import problem_from_validation, problems_from_validation
+from service.routes.handlers import problem_from_validation, problem_logged, problems_from_validation
 from service.serving import Served
 from service.store.errors import VersionNotFoundError
 from service.store.funnels import list_funnels
@@ -43,7 +43,7 @@ class Page(APIRoute):
             except ProblemError as error:
                 problem = error
             except NearcastError as error:
-                problem = problem_from_error(error)
+                problem = problem_logged(error)
             except RequestValidationError as error:
                 problem = problem_from_validation(problems_from_validation(error.errors()))
             if problem.status == 401 and "text/html" in request.headers.get("accept", ""):
