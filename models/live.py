@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from models.alerts import NEAR, bounds_of, likely, look
 from models.forecast import QUANTILES, Forecast
 from models.metrics import quantile_loss
 from models.state import pack, unpack
@@ -30,19 +31,9 @@ MEASURES: tuple[str, ...] = ("n", "actual", "loss", "error", "covered80", "cover
 """Sums over the actuals of a block, as `models.skill.MEASURES`."""
 HALF_LIFE = 14.0
 """Of the recent loss in the first block, actuals."""
-LEVEL = 95
-"""An actual outside this interval is an alert."""
-NEAR = 28
-"""An actual is looked at for alerts when it came within so many steps of the version before it."""
-ALERT_DAYS = 28
-"""Periods for which alerts are kept."""
-MOST_ALERTS = 1000
-"""Alerts kept, the farthest outside first."""
 DRIFT = 1.5
 """A recent live loss of so many times the backtest's is a drift, once it is that of DRIFT_LEAST actuals."""
 DRIFT_LEAST = 14
-LEAST_TOLD = 0.5
-"""An actual of which less is known raises no alert."""
 FORMAT = 1
 
 
@@ -131,8 +122,8 @@ def advance(
     else:
         live = _aligned(before, series)
         settled = counts if told is None else counts[:, : counts.shape[1] - told.shape[1]]
-        live = _revised(_alerted(_scored(live, settled, start), _likely(counts, told), start), mean, cutoff)
-    live = replace(live, backtest=backtest, latest=mean, bounds=_bounds(forecasts))
+        live = _revised(_alerted(_scored(live, settled, start), likely(counts, told), start), mean, cutoff)
+    live = replace(live, backtest=backtest, latest=mean, bounds=bounds_of(forecasts))
     return _issue(live, forecasts, cutoff) if cutoff > live.cutoff else live
 
 
@@ -181,37 +172,9 @@ def _scored(live: Live, counts: Array, start: int) -> Live:
     )
 
 
-def _likely(counts: Array, told: Array | None) -> Array:
-    """Counts with the last ones as they will likely be, NaN where too little of them is known to tell."""
-    if told is None:
-        return counts
-    young = np.where(
-        told >= LEAST_TOLD, counts[:, counts.shape[1] - told.shape[1] :] / np.maximum(told, LEAST_TOLD), np.nan
-    )
-    return np.concatenate([counts[:, : counts.shape[1] - told.shape[1]], young], axis=1)
-
-
 def _alerted(live: Live, counts: Array, start: int) -> Live:
-    """Actuals of the new periods that left the interval of the version before."""
-    looked, found = live.looked.copy(), [live.alerts]
-    cutoff = start + counts.shape[1] - 1
-    for period in range(max(live.cutoff + 1, start), min(cutoff, live.cutoff + NEAR) + 1):
-        y, bounds = counts[:, period - start], live.bounds[:, period - live.cutoff - 1]
-        known = np.isfinite(y) & np.isfinite(bounds[:, 0])
-        outside = known & ((y < bounds[:, 0]) | (y > bounds[:, 1]))
-        looked += np.stack([known, outside], axis=1)
-        rows = np.flatnonzero(outside)
-        found.append(np.column_stack([rows, np.full(len(rows), period), y[rows], bounds[rows]]))
-    alerts = np.concatenate(found)
-    alerts = alerts[alerts[:, 1] > cutoff - ALERT_DAYS]
-    farthest = np.argsort(-severity(alerts), kind="stable")[:MOST_ALERTS]
-    return replace(live, looked=looked, alerts=alerts[np.sort(farthest)])
-
-
-def severity(alerts: Array) -> Array:
-    """How far outside, in widths of the interval (at least one count)."""
-    _, _, y, low, high = alerts.T
-    return np.asarray(np.maximum(low - y, y - high) / np.maximum(high - low, 1.0))
+    alerts, looked = look(live.alerts, live.bounds, counts, start=start, since=live.cutoff)
+    return replace(live, looked=live.looked + looked, alerts=alerts)
 
 
 def _revised(live: Live, mean: Array, cutoff: int) -> Live:
@@ -227,15 +190,6 @@ def _revised(live: Live, mean: Array, cutoff: int) -> Live:
         revised[:, block, 0] += change[:, first - 1 : last].sum(axis=1)
         revised[:, block, 1] += expected[:, first - 1 : last].sum(axis=1)
     return replace(live, revised=revised)
-
-
-def _bounds(forecasts: Sequence[Forecast]) -> Array:
-    bounds = np.full((len(forecasts), NEAR, 2), np.nan)
-    for row, forecast in enumerate(forecasts):
-        low, high = forecast.interval(LEVEL)
-        near = min(NEAR, forecast.horizon)
-        bounds[row, :near] = np.stack([low[:near], high[:near]], axis=1)
-    return bounds
 
 
 def _issue(live: Live, forecasts: Sequence[Forecast], cutoff: int) -> Live:

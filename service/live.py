@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from models.alerts import ALERT_DAYS, LEVEL, severity
 from models.forecast import STEP_DAYS
-from models.live import ALERT_DAYS, BLOCKS, DRIFT, LEVEL, drift_ratio, severity
+from models.live import BLOCKS, DRIFT, drift_ratio
 from service.numbers import number
 from service.serving import Served
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
+from models.alerts import ALERT_DAYS, LEVEL
 from models.calendar import number_from_day
 from models.forecast import STEP_DAYS
-from models.live import ALERT_DAYS, BLOCKS, DRIFT, DRIFT_LEAST, LEVEL, first_scored
+from models.live import BLOCKS, DRIFT, DRIFT_LEAST, first_scored
 from service.dashboard.scorecard import LEVELS, coverage_chart
 from service.live import alerts_document, drifting, score_documents
 from service.serving import Served

@@ -9,11 +9,11 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 
-from models import live
+from models import alerts, live
+from models.alerts import LEVEL
 from models.forecast import QUANTILES, Forecast
 from models.live import (
     BLOCKS,
-    LEVEL,
     advance,
     bytes_from_live,
     drift_ratio,
@@ -115,7 +115,7 @@ def test_alerts_are_forgotten_after_a_while_and_bounded(monkeypatch):
     counts[:, 110] = 95.0
     assert len(run(counts, list(range(100, 121)), 30.0).alerts) == 3
     assert len(run(counts, list(range(100, 150)), 30.0).alerts) == 0
-    monkeypatch.setattr(live, "MOST_ALERTS", 2)
+    monkeypatch.setattr(alerts, "MOST_ALERTS", 2)
     counts[1, 110] = 50.0  # the least far out
     kept = run(counts, list(range(100, 121)), 30.0)
     assert kept.alerts[:, 0].tolist() == [0.0, 2.0]
