@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from models.hazards import hazards_from_tables
 from models.kernel import kernel
+from models.passage import BIN_OF_CELL, convert_untold, move_on, pass_through
 from models.spells import (
     AGE,
     AGE_BINS,
@@ -27,7 +28,6 @@ from models.spells import (
     ENTERED,
     EXITED,
     PARKED,
-    bin_of_cells,
 )
 
 Array = npt.NDArray[np.float64]
@@ -37,7 +37,6 @@ Flags = npt.NDArray[np.bool_]
 HALF_LIFE = 120.0
 """Half-life of the tables, and of where entrants start, periods."""
 BINS = max(len(AGE_BINS), len(DUE_BINS) + 1)
-BIN_OF_CELL = bin_of_cells()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -186,7 +185,7 @@ def _advance(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one pass over time, in 
             first = row
             while row < len(moves) and moves[row, 0] == t:
                 row += 1
-            _move_on(waiting)
+            move_on(waiting)
             _enter(waiting, entries, moves[first:row], worth, decay)
             if entrants[t] > 0.0:
                 waiting += entrants[t] * _starts(entries)
@@ -208,21 +207,10 @@ def _advance(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one pass over time, in 
                     events = converted if kind == CONVERTED else exited
                     events[clock, types[t], BIN_OF_CELL[clock, cell]] += number
             if share[t] < 1.0:
-                _convert_untold(_hazards(converted, exited, at_risk)[0], waiting, types[t], share[t])
+                convert_untold(_hazards(converted, exited, at_risk)[0], waiting, types[t], share[t])
         while at < origins.size and origins[at] == t:
             _forecast(converted, exited, at_risk, waiting, entries, types[t + 1 :], inflow[at], out[at])
             at += 1
-
-
-@kernel
-def _move_on(waiting: Array) -> None:
-    """One period passes: everyone is one cell further; the last cell keeps its own."""
-    for clock in range(waiting.shape[0]):
-        last = CELLS[clock] - 1
-        waiting[clock, last] += waiting[clock, last - 1]
-        for cell in range(last - 1, 0, -1):
-            waiting[clock, cell] = waiting[clock, cell - 1]
-        waiting[clock, 0] = 0.0
 
 
 @kernel
@@ -234,15 +222,6 @@ def _enter(waiting: Array, entries: Array, moves: Ints, worth: float, decay: flo
             waiting[clock, cell] += number
         if kind == ENTERED:
             entries[clock, cell] += number
-
-
-@kernel
-def _convert_untold(convert: Array, waiting: Array, kind: int, told: float) -> None:
-    """Take away those who have likely converted without being told of: of whom nothing was told, by Bayes' rule."""
-    for clock in range(waiting.shape[0]):
-        for cell in range(CELLS[clock]):
-            hazard = convert[clock, kind, BIN_OF_CELL[clock, cell]]
-            waiting[clock, cell] *= 1.0 - hazard * (1.0 - told) / (1.0 - hazard * told)
 
 
 @kernel
@@ -258,7 +237,7 @@ def _forecast(
 ) -> None:
     """Let the periods after the last pass: hazards by cell, then everyone's way through them."""
     convert, leave = _hazards(converted, exited, at_risk)
-    _pass(convert, leave, waiting.copy(), _starts(entries), types, inflow, out)
+    pass_through(convert, leave, waiting.copy(), _starts(entries), types, inflow, out)
 
 
 @kernel
@@ -270,12 +249,12 @@ def _responses(
     share = _starts(entries)
     clocks = len(CLOCKS) if share[DUE].any() else DUE
     horizon = types.size
-    _pass(convert, leave, waiting.copy(), share, types, np.zeros(horizon), out[0])
+    pass_through(convert, leave, waiting.copy(), share, types, np.zeros(horizon), out[0])
     for entry in range(horizon):
         one = np.zeros(horizon - entry)
         one[0] = 1.0
         nobody = np.zeros((clocks, waiting.shape[1]))
-        _pass(convert, leave, nobody, share[:clocks], types[entry:], one, out[entry + 1, entry:])
+        pass_through(convert, leave, nobody, share[:clocks], types[entry:], one, out[entry + 1, entry:])
 
 
 @kernel
@@ -285,30 +264,6 @@ def _starts(entries: Array) -> Array:
     if entries.sum() <= 0.0:
         share[AGE, 0] = 1.0
     return share
-
-
-@kernel
-def _pass(convert: Array, leave: Array, here: Array, share: Array, types: Ints, inflow: Array, out: Array) -> None:
-    """Everyone's way through the periods of `out`; `here` and `share` may leave out the DUE clock when unused."""
-    for h in range(out.size):
-        kind = types[h]
-        _move_on(here)
-        for clock in (AGE, DUE):
-            if clock < share.shape[0]:
-                for cell in range(CELLS[clock]):
-                    here[clock, cell] += inflow[h] * share[clock, cell]
-        total, gone = 0.0, 0.0
-        for clock in range(here.shape[0]):
-            for cell in range(CELLS[clock]):
-                if here[clock, cell] != 0.0:
-                    b = BIN_OF_CELL[clock, cell]
-                    done = here[clock, cell] * convert[clock, kind, b]
-                    parked = here[clock, cell] * leave[clock, kind, b]
-                    here[clock, cell] -= done + parked
-                    total += done
-                    gone += parked
-        here[PARKED, 0] += gone
-        out[h] = total
 
 
 @kernel
