@@ -7,6 +7,7 @@ import pytest
 from models.funnel import Funnel
 from service.store.database import Database
 from service.store.funnels import declare_funnel
+from tests.service.answers import problem
 
 HEADERS = {"content-type": "text/csv"}
 CSV = "entity_id,stage,ts\na,lead,2024-01-01T10:00Z\na,won,2024-01-03T10:00Z\nb,lead,2024-01-02T10:00Z\n"
@@ -25,6 +26,61 @@ def refused(answer, field):
     (place,) = answer.json()["errors"]
     assert place["field"] == field
     assert not place["reason"].startswith(f"{field}: ")
+
+
+@pytest.mark.parametrize("name", ["-x", "x" * 65, "a b", "a%00b", "%F0%9F%9A%80", "..%2f"])
+def test_a_funnel_name_that_cannot_be_is_refused(client, name):
+    answer = client.put(f"/v1/funnels/{name}", json={"stages": ["a"]})
+    assert answer.status_code in (404, 422)
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"stages": ["a"], "week_start": NaN}',
+        b'{"stages": ["a"], "week_start": 1e999}',
+        b'{"stages": ["\\ud800"]}',
+        b'{"\\ud800": 1}',
+        b'{"stages": []}',
+        b'{"stages": ["a", "a"]}',
+        b'{"stages": ["a"], "due_stage": "b"}',
+        b'{"stages": ["a"], "timezone": "Nowhere"}',
+        b'{"stages": ["a"], "max_horizon": 57}',
+        b'{"stages": ["a"], "surprise": "echo-me"}',
+        b'{"stages": "echo-me"}',
+        b'{"stages": ["a\\u0000b"]}',
+        b"{",
+        b"",
+        b"\xff",
+        b"[" * 100_000,
+        b"9" * 100_000,
+    ],
+)
+def test_a_declaration_that_cannot_be_is_a_problem_that_does_not_echo_it(client, body):
+    answer = client.put("/v1/funnels/declared", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 422, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["errors"][0]["reason"]
+    assert "echo-me" not in answer.text
+    assert len(answer.content) < 3000
+    problem(client.get("/v1/funnels/declared"), 404, "funnel-not-found")
+
+
+def test_a_declaration_is_kept_and_the_same_again_changes_nothing(client, funnel):
+    declaration = {"stages": ["lead", "won"], "exits": ["lost"], "timezone": "Europe/Paris", "gate": "refuse"}
+    made = client.put(f"/v1/funnels/{funnel}", json=declaration)
+    assert made.status_code == 201
+    again = client.put(f"/v1/funnels/{funnel}", json=declaration)
+    assert again.status_code == 200
+    assert again.json()["declaration"] == made.json()["declaration"]
+    assert client.get(f"/v1/funnels/{funnel}").json()["declaration"]["gate"] == "refuse"
+    assert funnel in [each["funnel"] for each in client.get("/v1/funnels").json()["funnels"]]
+
+
+def test_a_declaration_of_megabytes_is_refused(client):
+    body = b'{"stages": ["' + b"x" * 2_000_000 + b'"]}'
+    problem(client.put("/v1/funnels/big", content=body, headers={"content-type": "application/json"}), 413, "too-large")
 
 
 def test_a_funnel_uploaded_for_a_part_of_a_country_can_be_read_and_declared_again(client, funnel):

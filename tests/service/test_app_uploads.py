@@ -7,6 +7,8 @@ import httpx
 import orjson
 import pytest
 
+from tests.service.answers import problem
+
 CSV = "entity_id,stage,ts\na,lead,2024-01-01T10:00Z\na,won,2024-01-03T10:00Z\nb,lead,2024-01-02T10:00Z\n"
 ROWS = [
     {"entity_id": "a", "stage": "lead", "ts": "2024-01-01T10:00Z"},
@@ -30,13 +32,6 @@ def upload(client, funnel):
         return client.post(address, content=content, params=query, headers={"content-type": kind, **(headers or {})})
 
     return send
-
-
-def problem(answer, status, kind):
-    assert answer.status_code == status, answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.json()["type"] == f"urn:nearcast:problem:{kind}"
-    return answer.json()
 
 
 def parquet_bytes():
@@ -242,61 +237,6 @@ def test_a_body_past_the_limit_is_refused_whether_it_says_its_length_or_not(clie
 
     problem(client.post(address, content=chunks(), headers=headers), 413, "too-large")
     problem(client.get(f"/v1/funnels/{funnel}"), 404, "funnel-not-found")
-
-
-@pytest.mark.parametrize("name", ["-x", "x" * 65, "a b", "a%00b", "%F0%9F%9A%80", "..%2f"])
-def test_a_funnel_name_that_cannot_be_is_refused(client, name):
-    answer = client.put(f"/v1/funnels/{name}", json={"stages": ["a"]})
-    assert answer.status_code in (404, 422)
-    assert answer.headers["content-type"] == "application/problem+json"
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b'{"stages": ["a"], "week_start": NaN}',
-        b'{"stages": ["a"], "week_start": 1e999}',
-        b'{"stages": ["\\ud800"]}',
-        b'{"\\ud800": 1}',
-        b'{"stages": []}',
-        b'{"stages": ["a", "a"]}',
-        b'{"stages": ["a"], "due_stage": "b"}',
-        b'{"stages": ["a"], "timezone": "Nowhere"}',
-        b'{"stages": ["a"], "max_horizon": 57}',
-        b'{"stages": ["a"], "surprise": "echo-me"}',
-        b'{"stages": "echo-me"}',
-        b'{"stages": ["a\\u0000b"]}',
-        b"{",
-        b"",
-        b"\xff",
-        b"[" * 100_000,
-        b"9" * 100_000,
-    ],
-)
-def test_a_declaration_that_cannot_be_is_a_problem_that_does_not_echo_it(client, body):
-    answer = client.put("/v1/funnels/declared", content=body, headers={"content-type": "application/json"})
-    assert answer.status_code == 422, answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.json()["errors"][0]["reason"]
-    assert "echo-me" not in answer.text
-    assert len(answer.content) < 3000
-    problem(client.get("/v1/funnels/declared"), 404, "funnel-not-found")
-
-
-def test_a_declaration_is_kept_and_the_same_again_changes_nothing(client, funnel):
-    declaration = {"stages": ["lead", "won"], "exits": ["lost"], "timezone": "Europe/Paris", "gate": "refuse"}
-    made = client.put(f"/v1/funnels/{funnel}", json=declaration)
-    assert made.status_code == 201
-    again = client.put(f"/v1/funnels/{funnel}", json=declaration)
-    assert again.status_code == 200
-    assert again.json()["declaration"] == made.json()["declaration"]
-    assert client.get(f"/v1/funnels/{funnel}").json()["declaration"]["gate"] == "refuse"
-    assert funnel in [each["funnel"] for each in client.get("/v1/funnels").json()["funnels"]]
-
-
-def test_a_declaration_of_megabytes_is_refused(client):
-    body = b'{"stages": ["' + b"x" * 2_000_000 + b'"]}'
-    problem(client.put("/v1/funnels/big", content=body, headers={"content-type": "application/json"}), 413, "too-large")
 
 
 def test_a_client_that_goes_away_in_the_middle_leaves_nothing_behind(client, server, funnel):

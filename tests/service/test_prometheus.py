@@ -19,7 +19,7 @@ import yaml
 from service.observability import Metrics
 from service.serving import Serving
 from service.store.database import Database
-from tests.service.conftest import Running, wait_until
+from tests.service.processes import Running, wait_until
 
 DOCS = Path(__file__).parents[2] / "docs"
 RULES = DOCS / "prometheus" / "nearcast.rules.yml"
