@@ -9,7 +9,7 @@
 #   make fmt             formats and repairs what can be repaired
 #   make docs            writes docs/api.md and docs/cli.md from the code
 #   make lock            resolves the locks again, keeping pins that still fit (ARGS=--upgrade: the newest)
-#   make bench           speed, start-up and memory beside the peers, some minutes (ARGS=smoothing: only that)
+#   make bench           speed, memory and accuracy beside the peers, an hour or more (ARGS=smoothing: only that)
 #   make bench-ablation  what each ingredient of the forecasts is worth, half an hour (ARGS=DIRECTORY: of real cases)
 #   make clean           removes the environments and caches
 

@@ -11,7 +11,7 @@ from typing import Any, TextIO
 import orjson
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
-run_id: ContextVar[str | None] = ContextVar("run_id", default=None)
+run_id: ContextVar[int | None] = ContextVar("run_id", default=None)
 
 OWN_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 """What every record has; anything else was given as `extra` and is written out."""
@@ -28,9 +28,8 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        for name, variable in (("request_id", request_id), ("run_id", run_id)):
-            if (value := variable.get()) is not None:
-                entry[name] = value
+        context = {"request_id": request_id.get(), "run_id": run_id.get()}
+        entry |= {name: value for name, value in context.items() if value is not None}
         entry |= {name: value for name, value in vars(record).items() if name not in OWN_ATTRIBUTES}
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)

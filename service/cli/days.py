@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from models.errors import InputError, Problem
+from models.wording import worded
 from service.cli.options import FunnelOption, JsonOption, open_database, read_settings
 from service.cli.output import print_json, print_lines
 from service.ingest.declaring import declare_days
@@ -33,4 +34,5 @@ def days(file: CalendarArgument, funnel: FunnelOption, as_json: JsonOption = Fal
         print_json({"funnel": funnel, "declared_days": declaration_from_funnel(record.funnel)["declared_days"]})
         return
     lines = [f"  {day.start} to {day.end}  {day.name}" for day in declared]
-    print_lines([f"{funnel}: {len(declared)} declared; they take effect with the next retrain", *lines])
+    told = worded("{count} [entry|entries] of the calendar declared, in effect from the next retrain on", len(declared))
+    print_lines([f"{funnel}: {told}", *lines])

@@ -58,7 +58,7 @@ def retrain(
         raise InputError(Problem("is missing", field="--funnel", remedy="name a funnel, or say --if-due for all"))
     set_up_logging(settings.log_level if run is not None else "warning")
     if run is not None:
-        logged_run.set(str(run))
+        logged_run.set(run)
     with nullcontext() if run is None else failure_logged(), open_database(settings) as database:
         database.check_schema()
         if funnel is None:

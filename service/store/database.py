@@ -147,6 +147,8 @@ class Database:
     def check_schema(self) -> None:
         """Raise SchemaError, with the remedy, unless the schema is the one of this release."""
         found = self.schema_version()
+        if found is not None and found > SCHEMA_HEAD:  # names are numbers of one length
+            raise SchemaError(f"the database has schema {found}, of a newer release; upgrade nearcast")
         if found != SCHEMA_HEAD:
             state = "is empty" if found is None else f"has schema {found}"
             raise SchemaError(f"the database {state}, this release needs {SCHEMA_HEAD}; run `nearcast migrate`")

@@ -53,7 +53,7 @@ def test_what_the_driver_says_is_in_the_log_with_the_run_and_not_in_its_reason(c
     code, run, [line] = carry_out()
     assert code == 1
     assert (run.status, run.reason) == ("failed", "the database does not answer")
-    assert (line["level"], line["message"], line["run_id"]) == ("warning", "the run failed", str(run.id))
+    assert (line["level"], line["message"], line["run_id"]) == ("warning", "the run failed", run.id)
     assert line["reason"] == "the database does not answer: 10.0.0.7 port 5432 failed"
     assert "exception" not in line
 
@@ -62,7 +62,7 @@ def test_a_defect_is_in_the_log_with_its_traceback(carry_out, monkeypatch):
     fail_with(monkeypatch, FloatingPointError("a defect of ours"))
     code, run, [line] = carry_out()
     assert code == 1
-    assert (line["level"], line["run_id"]) == ("error", str(run.id))
+    assert (line["level"], line["run_id"]) == ("error", run.id)
     assert line["exception"].endswith("FloatingPointError: a defect of ours")
 
 
