@@ -32,7 +32,7 @@ class Bar:
 
     def __str__(self) -> str:
         bound = f">= {self.at_least:g}" if self.at_least is not None else f"<= {self.at_most:g}"
-        return f"{self.name}: {self.measured:.3g} ({bound}: {'kept' if self.kept else 'MISSED'})"
+        return f"{self.name}: {self.measured:.4g} ({bound}: {'kept' if self.kept else 'MISSED'})"
 
 
 @dataclass(frozen=True, slots=True)

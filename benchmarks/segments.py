@@ -36,21 +36,13 @@ MOST, MOST_APART = 1.0, 1e-9
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Compared:
-    """losses: (series, 2 + len(EXPERTS)), of the segments' stages, summed over cutoffs and steps: ours, ours before
-    the segments share the total, and each expert's. apart: largest distance of the segments' sum from their total.
+    """segments, totals: (series, 2 + len(EXPERTS)), losses of their stages, summed over cutoffs and steps: ours, ours
+    before the segments share the total, and each expert's. apart: largest distance of the segments' sum from the total.
     """
 
-    losses: Array
+    segments: Array
+    totals: Array
     apart: float
-
-    def over(self, others: Array) -> float:
-        """Our WQL over that of others, (series,) losses: geometric mean; both are of the same actuals."""
-        return float(np.exp(np.mean(np.log(self.losses[:, 0] / others))))
-
-    @property
-    def over_best(self) -> float:
-        """Our WQL over that of the best expert of each series."""
-        return self.over(self.losses[:, 2:].min(axis=1))
 
 
 def run() -> Result:
@@ -61,7 +53,7 @@ def run() -> Result:
     }
     bars = [
         (
-            Bar(f"{name}: over the best expert", case.over_best, at_most=MOST),
+            Bar(f"{name}: over the best expert", over_best(case.segments), at_most=MOST),
             Bar(f"{name}: sum of the segments from their total", case.apart, at_most=MOST_APART),
         )
         for name, case in cases.items()
@@ -73,7 +65,7 @@ def run() -> Result:
         bars=tuple(bar for pair in bars for bar in pair),
         notes=(
             "best: of the experts that follow, for each segment and stage the one with the least loss over all cutoffs",
-            "unshared: ours before the segments share the total",
+            "unshared: ours before the segments share the total; totals: their stages, over the best expert of each",
         )
         if cases
         else ("skipped: NEARCAST_CASES names no directory with cases",),
@@ -84,10 +76,21 @@ def row(name: str, case: Compared) -> dict[str, str | float]:
     """One line of the table."""
     return {
         "case": name,
-        "best": case.over_best,
-        **{expert: case.over(case.losses[:, place]) for place, expert in enumerate(EXPERTS, start=2)},
-        "unshared": case.over(case.losses[:, 1]),
+        "best": over_best(case.segments),
+        **{expert: over(case.segments, case.segments[:, place]) for place, expert in enumerate(EXPERTS, start=2)},
+        "unshared": over(case.segments, case.segments[:, 1]),
+        "totals": over_best(case.totals),
     }
+
+
+def over(losses: Array, others: Array) -> float:
+    """Our WQL over that of others, geometric mean over series; both are of the same actuals."""
+    return float(np.exp(np.mean(np.log(losses[:, 0] / others))))
+
+
+def over_best(losses: Array) -> float:
+    """Our WQL over that of the best expert of each series."""
+    return over(losses, losses[:, 2:].min(axis=1))
 
 
 def compared(rows: Rows, funnel: Funnel, start: date | None, cutoffs: list[date]) -> Compared:
@@ -106,10 +109,12 @@ def compared(rows: Rows, funnel: Funnel, start: date | None, cutoffs: list[date]
         for ways in zip(*made, strict=True):
             series = ways[0].segment, ways[0].stage
             came = actuals[series][history.periods : history.periods + HORIZON]
-            if series[0] != TOTAL:
-                lost = np.array([np.nansum(quantile_loss(came, way.quantiles[: len(came)])) for way in ways])
-                losses[series] = losses.get(series, 0.0) + lost
-    return Compared(np.array(list(losses.values())), apart)
+            lost = np.array([np.nansum(quantile_loss(came, way.quantiles[: len(came)])) for way in ways])
+            losses[series] = losses.get(series, 0.0) + lost
+    segments, totals = (
+        [lost for name, lost in losses.items() if (name[0] == TOTAL) is whole] for whole in (False, True)
+    )
+    return Compared(np.array(segments), np.array(totals), apart)
 
 
 def forecasts(history: History, funnel: Funnel) -> tuple[Forecast, ...]:
