@@ -68,10 +68,11 @@ def make_tallies(counts: CountRows, *, funnel: Funnel, cutoff: int) -> Tallies:
 
 
 def days_of_counts(counts: CountRows, *, funnel: Funnel, cutoff: int) -> tuple[Days, bool]:
-    """`Tallies.days` and `Tallies.weekly` alone."""
+    """`Tallies.days` and `Tallies.weekly` alone; rows that contradict each other are days too."""
     if isinstance(counts, Counts):
-        tallies = make_tallies(counts, funnel=funnel, cutoff=cutoff)
-        return tallies.days, tallies.weekly
+        day = days_from_instants(counts.ds, timezone=funnel.timezone)
+        days = np.unique(day[(day <= cutoff) & (codes_from_names(counts.stage, funnel.stages) >= 0)])
+        return days, _is_weekly(days, funnel)
     chosen = [_chosen(part, funnel=funnel, cutoff=cutoff) for part in counts]
     days = np.unique(np.concatenate([np.zeros(0, dtype=np.int32), *(one.day for one in chosen)]))
     return days, _is_weekly(days, funnel)

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
@@ -112,7 +112,11 @@ def assert_same(one: History | str, other: History | str) -> None:
         assert_array_equal(getattr(one.entities, field.name), getattr(other.entities, field.name))
 
 
+CONTRADICTING = {("", "won", 0): (0, np.nan), ("unknown", "won", 0): (1, np.nan)}
+
+
 @settings(max_examples=150, deadline=None)
+@example(funnel=FUNNELS[0], counted=[CONTRADICTING], told=[], day=None)
 @given(funnel=st.sampled_from(FUNNELS), counted=count_uploads, told=event_uploads, day=st.none() | st.integers(5, 70))
 def test_however_rows_came_the_history_is_that_of_all_rows_read_at_once(funnel, counted, told, day):
     counts, events = counts_of(final(counted)), events_of(final(told))
