@@ -74,10 +74,14 @@ def run() -> Result:
 
 def row(name: str, case: Compared) -> dict[str, str | float]:
     """One line of the table."""
+    by_expert = {
+        expert.removeprefix("smoothing_"): over(case.segments, case.segments[:, place])
+        for place, expert in enumerate(EXPERTS, start=2)
+    }
     return {
         "case": name,
         "best": over_best(case.segments),
-        **{expert: over(case.segments, case.segments[:, place]) for place, expert in enumerate(EXPERTS, start=2)},
+        **by_expert,
         "unshared": over(case.segments, case.segments[:, 1]),
         "totals": over_best(case.totals),
     }
@@ -145,12 +149,12 @@ def alone(expert: str | None) -> Iterator[None]:
         yield
 
 
-def run_only(expert: str) -> Callable[..., tuple[Array, Any]]:
+def run_only(expert: str) -> Callable[..., tuple[Array, Any, Any]]:
     """As `univariate.run_experts`, of one of them."""
     place, run_all = univariate.EXPERTS.index(expert), univariate.run_experts
 
-    def run_one(*arguments: Any, **named: Any) -> tuple[Array, Any]:
-        made, states = run_all(*arguments, **named)
-        return made[[place]], states
+    def run_one(*arguments: Any, **named: Any) -> tuple[Array, Any, Any]:
+        made, silent, states = run_all(*arguments, **named)
+        return made[[place]], np.zeros_like(silent), states  # alone it has all the weight, silent or not
 
     return run_one
