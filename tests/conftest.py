@@ -10,6 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
+from hypothesis import settings
 from psycopg import sql
 
 SERVER = os.environ.get("NEARCAST_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/postgres")
@@ -21,6 +22,10 @@ REQUIRED = os.environ.get("NEARCAST_REQUIRE_POSTGRES") == "1"
 for name in [name for name in os.environ if name.startswith("NEARCAST_")]:
     if name not in ("NEARCAST_TEST_POSTGRES", "NEARCAST_REQUIRE_POSTGRES"):
         del os.environ[name]
+
+# How long an example takes says what else the machine does.
+settings.register_profile("nearcast", deadline=None)
+settings.load_profile("nearcast")
 
 
 @contextmanager
