@@ -1,4 +1,4 @@
-"""Segments that share their total, beside each segment alone by the expert that is best for it in hindsight.
+"""Segments that share their total, beside each segment alone by the expert that is best in hindsight.
 
 All are the product but for what is taken out, so that holidays, doubts and intervals are made alike.
 """
@@ -53,7 +53,7 @@ def run() -> Result:
     }
     bars = [
         (
-            Bar(f"{name}: over the best expert", over_best(case.segments), at_most=MOST),
+            Bar(f"{name}: over the best expert", max(over_each(case.segments)), at_most=MOST),
             Bar(f"{name}: sum of the segments from their total", case.apart, at_most=MOST_APART),
         )
         for name, case in cases.items()
@@ -61,11 +61,11 @@ def run() -> Result:
     return Result(
         name="segments",
         question=f"WQL of each segment and stage, {HORIZON} steps, over that of others; geometric mean",
-        rows=tuple(row(name, case) for name, case in cases.items()) or ({"case": "none", "best": "-"},),
+        rows=tuple(row(name, case) for name, case in cases.items()) or ({"case": "none", "picked": "-"},),
         bars=tuple(bar for pair in bars for bar in pair),
         notes=(
-            "best: of the experts that follow, for each segment and stage the one with the least loss over all cutoffs",
-            "unshared: ours before the segments share the total; totals: their stages, over the best expert of each",
+            "the best expert is that of the case; picked: of each segment and stage, which nobody could have known",
+            "unshared: ours before the segments share the total; totals: their stages, over the one picked for each",
         )
         if cases
         else ("skipped: NEARCAST_CASES names no directory with cases",),
@@ -74,16 +74,13 @@ def run() -> Result:
 
 def row(name: str, case: Compared) -> dict[str, str | float]:
     """One line of the table."""
-    by_expert = {
-        expert.removeprefix("smoothing_"): over(case.segments, case.segments[:, place])
-        for place, expert in enumerate(EXPERTS, start=2)
-    }
+    names = (expert.removeprefix("smoothing_") for expert in EXPERTS)
     return {
         "case": name,
-        "best": over_best(case.segments),
-        **by_expert,
+        **dict(zip(names, over_each(case.segments), strict=True)),
+        "picked": over_picked(case.segments),
         "unshared": over(case.segments, case.segments[:, 1]),
-        "totals": over_best(case.totals),
+        "totals": over_picked(case.totals),
     }
 
 
@@ -92,7 +89,12 @@ def over(losses: Array, others: Array) -> float:
     return float(np.exp(np.mean(np.log(losses[:, 0] / others))))
 
 
-def over_best(losses: Array) -> float:
+def over_each(losses: Array) -> list[float]:
+    """Our WQL over that of each expert."""
+    return [over(losses, losses[:, place]) for place in range(2, losses.shape[1])]
+
+
+def over_picked(losses: Array) -> float:
     """Our WQL over that of the best expert of each series."""
     return over(losses, losses[:, 2:].min(axis=1))
 
