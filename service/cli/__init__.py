@@ -6,10 +6,12 @@ import gc
 import sys
 from collections.abc import Iterable
 from importlib import import_module
+from typing import Annotated
 
 import typer
 
 from models.errors import NearcastError
+from service import __version__
 from service.cli.output import print_problem, problem_in_full
 from service.problems import ProblemError
 
@@ -41,7 +43,7 @@ def make_cli(names: Iterable[str] = COMMANDS) -> typer.Typer:
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
     )
-    cli.callback()(nothing_first)  # with a single command, its name would not be expected
+    cli.callback()(common)  # with a single command, its name would not be expected
     for name in names:
         found = getattr(import_module(COMMANDS[name]), name)
         if isinstance(found, typer.Typer):
@@ -51,7 +53,18 @@ def make_cli(names: Iterable[str] = COMMANDS) -> typer.Typer:
     return cli
 
 
-def nothing_first() -> None:
+def tell_version(asked: bool) -> None:
+    """The release, if that is asked for, and nothing else."""
+    if asked:
+        typer.echo(f"nearcast {__version__}")
+        raise typer.Exit
+
+
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=tell_version, is_eager=True, help="Print the release and exit.")
+    ] = False,
+) -> None:
     """Rolling short-horizon forecasts of funnel stages, with honest intervals."""
 
 

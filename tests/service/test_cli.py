@@ -17,6 +17,7 @@ import pytest
 import sqlalchemy as sa
 
 from models.forecast import QUANTILES
+from service import __version__
 from service.cli import COMMANDS, main
 from service.store.database import Database
 from service.store.funnels import get_funnel, set_schedule
@@ -93,6 +94,10 @@ def trained(nearcast, events):
     assert result["status"] == "succeeded"
     assert result["version"] == 1
     return "sales"
+
+
+def test_the_release_is_told(told):
+    assert told("--version") == (0, f"nearcast {__version__}\n", "")
 
 
 def test_ingest_says_what_it_inferred_and_a_second_time_that_nothing_changed(told, events):
