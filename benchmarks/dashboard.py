@@ -126,7 +126,7 @@ def publish_wide(url: str, name: str) -> None:
                 connection,
                 record.id,
                 draft,
-                made=forecasts(generator, segments),
+                made=list(forecasts(generator, segments)),
                 responses={segment: pack(response()) for segment in segments},
                 now=now,
             )

@@ -24,7 +24,7 @@ from models.funnel import TOTAL, Funnel
 from service.store.database import Database
 from service.store.errors import StoreError
 from service.store.funnels import FunnelRecord, get_funnel, list_funnels
-from service.store.versions import Version, get_version, read_forecasts, read_views, version_as_of
+from service.store.versions import Version, get_version, read_forecasts, read_scorecard, read_views, version_as_of
 from service.watching import Watcher
 
 logger = logging.getLogger(__name__)
@@ -180,6 +180,7 @@ def load_served(connection: Connection, record: FunnelRecord, version: Version) 
     stages = {stage: place for place, stage in enumerate(version.funnel.stages)}
     forecasts = read_forecasts(connection, version.id)
     views = read_views(connection, version.id)
+    scorecard = read_scorecard(connection, version.id)
     ordered = sorted(forecasts, key=lambda series: (series[0] != TOTAL, series[0], stages.get(series[1], len(stages))))
     return Served(
         name=record.name,
@@ -192,8 +193,8 @@ def load_served(connection: Connection, record: FunnelRecord, version: Version) 
         model=version.model,
         reason=version.reason,
         forecasts=MappingProxyType({series: forecasts[series] for series in ordered}),
-        scorecard=tuple(score for score in version.scorecard if score.get("measure") != "value"),
-        value_scorecard=tuple(score for score in version.scorecard if score.get("measure") == "value"),
+        scorecard=tuple(score for score in scorecard if score.get("measure") != "value"),
+        value_scorecard=tuple(score for score in scorecard if score.get("measure") == "value"),
         quality=version.quality,
         # Published with a row for each series, in the order in which the forecasts have just been put.
         observed=MappingProxyType(dict(zip(ordered, views.get("observed", ()), strict=False))),

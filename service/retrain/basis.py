@@ -19,7 +19,7 @@ from service.retrain.reading import Reading, read_rows
 from service.store.arrivals import read_arrivals
 from service.store.funnels import FunnelRecord, get_funnel
 from service.store.uploads import changed_since, fresh_until, watermark
-from service.store.versions import Draft, Version, get_version
+from service.store.versions import Draft, Version, get_version, read_scorecard
 
 if TYPE_CHECKING:
     from models.calendar import Calendar
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 class Basis:
     """What a retrain starts from, read in one snapshot; `reading` is None when there is nothing new to read for.
 
-    arrivals: what uploads changed in recent days, from which is learnt how late they are told of.
+    arrivals: what uploads changed in recent days, from which is learnt how late they are told of. scorecard: that of
+    the active version, when a challenger may be compared with it.
     """
 
     record: FunnelRecord
@@ -43,6 +44,7 @@ class Basis:
     calendar: Calendar
     reading: Reading | None
     arrivals: tuple[Arrivals, ...]
+    scorecard: tuple[dict[str, Any], ...]
 
 
 def read_basis(connection: Connection, name: str) -> Basis:
@@ -64,6 +66,7 @@ def read_basis(connection: Connection, name: str) -> Basis:
         calendar=calendar,
         reading=None if unread else read_rows(connection, record.id, upload=last),
         arrivals=() if unread else read_arrivals(connection, record.id, upload=last),
+        scorecard=() if same or active is None else read_scorecard(connection, active.id),
     )
 
 

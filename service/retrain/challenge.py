@@ -35,18 +35,24 @@ def rival_of(champion: Version | None, funnel: Funnel) -> Funnel | None:
     return None if rival == funnel else rival
 
 
-def judge(champion: Version | None, challenger: Draft, rival: Draft | None = None) -> Verdict | None:
+def judge(
+    champion: Version | None,
+    challenger: Draft,
+    rival: Draft | None = None,
+    *,
+    scorecard: Sequence[Mapping[str, Any]] = (),
+) -> Verdict | None:
     """Compare the two by their WQL of the total, over stages and steps scored in both; None: it is no challenger.
 
-    `rival` is what the champion's conditions make of the challenger's data, when those are not the champion's. What is
-    asked for (stages, segments, zone, horizon) is no matter of scores: such a version is published.
+    `scorecard` is the champion's. `rival` is what its conditions make of the challenger's data, when those are not the
+    champion's. What is asked for (stages, segments, zone, horizon) is no matter of scores: such a version is published.
     """
     if champion is None or not (change := _change(champion, challenger)):
         return None
     why = f"the challenger ({change})"
     if rival is None and (champion.cutoff, champion.watermark) != (challenger.cutoff, challenger.watermark):
         return Verdict(True, f"promoted: {why} has newer data than version {champion.number}, and is not compared")
-    pairs = _pairs(champion.scorecard if rival is None else rival.scorecard, challenger.scorecard)
+    pairs = _pairs(scorecard if rival is None else rival.scorecard, challenger.scorecard)
     weight = sum(ours["n"] for _, ours in pairs)
     if not weight:
         return Verdict(True, f"promoted: {why} and version {champion.number} have no scores to be compared by")

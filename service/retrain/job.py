@@ -171,7 +171,9 @@ class Job:
             assert basis.active is not None
             return self._nothing_new(f"nothing new since version {basis.active.number}; what is quarantined stays so")
         with self._phase("publish"):
-            verdict = judge(basis.active, chosen.draft, None if rival is None else rival.draft)
+            verdict = judge(
+                basis.active, chosen.draft, None if rival is None else rival.draft, scorecard=basis.scorecard
+            )
             self._counts |= {
                 "promoted": len(fitted.forecasts) if verdict is not None and verdict.promoted else 0,
                 "kept": len(fitted.forecasts) if verdict is not None and not verdict.promoted else 0,

@@ -20,6 +20,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DisconnectionError
 
+from service.store.bulk import BINARY
 from service.store.errors import DatabaseUrlError
 
 BEGIN = "nearcast_begin"
@@ -134,7 +135,7 @@ def make_sqlite_engine(url: URL, *, timeout: float) -> Engine:
 def make_postgres_engine(url: URL, *, timeout: float) -> Engine:
     """Engine for PostgreSQL through psycopg 3."""
     try:
-        import psycopg  # noqa: F401, PLC0415 - an extra
+        import psycopg  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise DatabaseUrlError("PostgreSQL needs the extra: pip install 'nearcast[postgres]'") from error
     options = {
@@ -144,13 +145,20 @@ def make_postgres_engine(url: URL, *, timeout: float) -> Engine:
         "tcp_user_timeout": 30_000,
         "options": f"-c lock_timeout={int(timeout * 1000)}",
     }
-    return sa.create_engine(
+    engine = sa.create_engine(
         url.set(drivername="postgresql+psycopg"),
         pool_pre_ping=True,
         connect_args={name: value for name, value in options.items() if name not in url.query},
         json_serializer=json_text,
         json_deserializer=orjson.loads,
     )
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def choose_format(_: object, cursor: Any, __: str, ___: object, context: Any, many: bool) -> None:
+        if not many and context.execution_options.get(BINARY):
+            cursor.format = psycopg.pq.Format.BINARY
+
+    return engine
 
 
 def json_text(value: Any) -> str:

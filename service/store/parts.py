@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from models.kept import FORMAT
+from service.store.bulk import as_bytes, insert_rows
 from service.store.tables import parts
 
 Kind = Literal["events", "counts"]
@@ -32,7 +33,7 @@ class StoredPart:
 def read_parts(connection: Connection, funnel_id: int) -> tuple[StoredPart, ...]:
     """All parts of a funnel, in the order of their time; none when they are of another format."""
     query = sa.select(parts).where(parts.c.funnel_id == funnel_id).order_by(parts.c.kind, parts.c.number)
-    found = connection.execute(query).all()
+    found = connection.execute(as_bytes(query)).all()
     if any(row.format != FORMAT for row in found):
         return ()
     return tuple(StoredPart(row.kind, row.number, row.upload, row.payload) for row in found)
@@ -48,14 +49,5 @@ def write_parts(connection: Connection, funnel_id: int, changed: Sequence[Stored
         for first in range(0, len(numbers), 500):
             these = parts.c.number.in_(numbers[first : first + 500])
             connection.execute(sa.delete(parts).where(mine, parts.c.kind == kind, these))
-    for part in changed:
-        connection.execute(
-            sa.insert(parts).values(
-                funnel_id=funnel_id,
-                kind=part.kind,
-                number=part.number,
-                format=FORMAT,
-                upload=part.upload,
-                payload=part.payload,
-            )
-        )
+    rows = ((funnel_id, part.kind, part.number, FORMAT, part.upload, part.payload) for part in changed)
+    insert_rows(connection, parts, rows)

@@ -23,7 +23,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA_HEAD = "0009"
+SCHEMA_HEAD = "0010"
 """Migration that makes these tables; a test holds it equal to the newest one."""
 
 NAMING = {

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from itertools import islice
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,6 +13,7 @@ from sqlalchemy.engine import Connection, Row
 from models.forecast import Forecast
 from models.funnel import Funnel
 from models.state import arrays_from_bytes, bytes_from_arrays, bytes_from_forecast, forecast_from_bytes
+from service.store.bulk import as_bytes, insert_rows
 from service.store.errors import VersionNotFoundError
 from service.store.funnels import (
     count_activation,
@@ -26,8 +26,6 @@ from service.store.instants import datetime_from_micros, micros_from_datetime
 from service.store.tables import forecasts, states, versions
 from service.store.view import clear_published, show
 
-BATCH = 1000
-"""Rows written by one statement."""
 RESPONSE = "response/"
 """How the name of a state begins that holds the responses of a segment's transitions."""
 MEMORY = "memory/"
@@ -36,6 +34,8 @@ LIVE = "live"
 """Name of the state that scores what was published, see `models.live`."""
 VIEW = "view/"
 """How the name of a state begins that is there to be looked at."""
+DESCRIBED = [column for column in versions.columns if column is not versions.c.scorecard]
+"""What `Version` is made of: a scorecard is megabytes where there are thousands of series, and seldom asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A published version; the fields of `Draft`, and when and as what it was published."""
+    """A published version; the fields of `Draft` without its large ones, and when and as what it was published."""
 
     id: int
     funnel_id: int
@@ -88,7 +88,6 @@ class Version:
     model: str
     calendar: str
     reason: str
-    scorecard: tuple[dict[str, Any], ...]
     quality: dict[str, Any]
 
 
@@ -97,7 +96,7 @@ def publish_version(
     funnel_id: int,
     draft: Draft,
     *,
-    made: Iterable[Forecast],
+    made: Sequence[Forecast],
     memory: Sequence[bytes] = (),
     responses: Mapping[str, Any] | None = None,
     now: datetime,
@@ -123,45 +122,46 @@ def publish_version(
         "scorecard": list(draft.scorecard),
         "quality": dict(draft.quality),
     }
-    version = version_from_row(connection.execute(sa.insert(versions).values(**row).returning(versions)).one())
+    version = version_from_row(connection.execute(sa.insert(versions).values(**row).returning(*DESCRIBED)).one())
+    insert_rows(
+        connection,
+        forecasts,
+        ((version.id, each.segment, each.stage, bytes_from_forecast(each)) for each in made),
+    )
     clear_published(connection, funnel_id)
-    remaining = iter(made)
-    while batch := list(islice(remaining, BATCH)):
-        connection.execute(sa.insert(forecasts), [row_from_forecast(version.id, each) for each in batch])
-        show(connection, funnel_id, version.id, batch)
+    show(connection, funnel_id, version.id, made)
     earlier = sa.select(versions.c.id).where(versions.c.funnel_id == funnel_id)
     passing = sa.or_(states.c.name.startswith(MEMORY), states.c.name == LIVE)
     connection.execute(sa.delete(states).where(states.c.version_id.in_(earlier), passing))
-    if draft.live:
-        connection.execute(sa.insert(states).values(version_id=version.id, name=LIVE, payload=draft.live))
-    for number, payload in enumerate(memory):
-        connection.execute(
-            sa.insert(states).values(version_id=version.id, name=f"{MEMORY}{number:06}", payload=payload)
-        )
-    named = {RESPONSE + segment: values for segment, values in (responses or {}).items()}
-    named |= {VIEW + name: values for name, values in draft.views.items()}
-    answers = (
-        {"version_id": version.id, "name": name, "payload": bytes_from_arrays({name: values})}
-        for name, values in named.items()
-    )
-    while named_batch := list(islice(answers, BATCH)):
-        connection.execute(sa.insert(states), named_batch)
+    insert_rows(connection, states, ((version.id, *state) for state in _states(draft, memory, responses or {})))
     set_active_version(connection, funnel_id, version.id)
     return version
 
 
-def row_from_forecast(version_id: int, forecast: Forecast) -> dict[str, object]:
-    """A forecast as a row of the table."""
-    payload = bytes_from_forecast(forecast)
-    return {"version_id": version_id, "segment": forecast.segment, "stage": forecast.stage, "payload": payload}
+def _states(draft: Draft, memory: Sequence[bytes], responses: Mapping[str, Any]) -> Iterator[tuple[str, bytes]]:
+    """Name and payload of each state of a version."""
+    if draft.live:
+        yield LIVE, draft.live
+    for number, payload in enumerate(memory):
+        yield f"{MEMORY}{number:06}", payload
+    named = {RESPONSE + segment: values for segment, values in responses.items()}
+    named |= {VIEW + name: values for name, values in draft.views.items()}
+    for name, values in named.items():
+        yield name, bytes_from_arrays({name: values})
 
 
 def get_version(connection: Connection, version_id: int) -> Version:
     """The version of that id; VersionNotFoundError when there is none."""
-    row = connection.execute(sa.select(versions).where(versions.c.id == version_id)).one_or_none()
+    row = connection.execute(sa.select(*DESCRIBED).where(versions.c.id == version_id)).one_or_none()
     if row is None:
         raise VersionNotFoundError(f"there is no version with id {version_id}")
     return version_from_row(row)
+
+
+def read_scorecard(connection: Connection, version_id: int) -> tuple[dict[str, Any], ...]:
+    """The scorecard of a version, which there is: several scores a series, with null where nothing was measured."""
+    query = sa.select(versions.c.scorecard).where(versions.c.id == version_id)
+    return tuple(connection.execute(query).scalar_one())
 
 
 def activate_version(connection: Connection, funnel_id: int, number: int) -> Version:
@@ -172,7 +172,7 @@ def activate_version(connection: Connection, funnel_id: int, number: int) -> Ver
     Raises VersionNotFoundError when the funnel has none of that number, DamagedPayloadError when it cannot be served.
     """
     lock_funnel(connection, funnel_id)
-    query = sa.select(versions).where(versions.c.funnel_id == funnel_id, versions.c.number == number)
+    query = sa.select(*DESCRIBED).where(versions.c.funnel_id == funnel_id, versions.c.number == number)
     row = connection.execute(query).one_or_none()
     if row is None:
         raise VersionNotFoundError(f"there is no version {number} of this funnel; GET .../versions lists them")
@@ -187,14 +187,14 @@ def activate_version(connection: Connection, funnel_id: int, number: int) -> Ver
 
 def list_versions(connection: Connection, funnel_id: int, *, limit: int = 100) -> tuple[Version, ...]:
     """The newest versions of a funnel, newest first."""
-    query = sa.select(versions).where(versions.c.funnel_id == funnel_id)
+    query = sa.select(*DESCRIBED).where(versions.c.funnel_id == funnel_id)
     rows = connection.execute(query.order_by(versions.c.number.desc()).limit(limit))
     return tuple(version_from_row(row) for row in rows)
 
 
 def version_as_of(connection: Connection, funnel_id: int, as_of: datetime) -> Version | None:
     """The last version published at or before `as_of`; None before the first."""
-    query = sa.select(versions).where(
+    query = sa.select(*DESCRIBED).where(
         versions.c.funnel_id == funnel_id, versions.c.created_at <= micros_from_datetime(as_of)
     )
     row = connection.execute(query.order_by(versions.c.number.desc()).limit(1)).one_or_none()
@@ -207,7 +207,7 @@ def read_forecasts(connection: Connection, version_id: int) -> dict[tuple[str, s
     Raises DamagedPayloadError when what is stored is not what was written.
     """
     query = sa.select(forecasts.c.payload).where(forecasts.c.version_id == version_id)
-    made = (forecast_from_bytes(payload) for (payload,) in connection.execute(query))
+    made = (forecast_from_bytes(payload) for (payload,) in connection.execute(as_bytes(query)))
     return {(forecast.segment, forecast.stage): forecast for forecast in made}
 
 
@@ -226,14 +226,15 @@ def memory_keys(connection: Connection, funnel_id: int) -> list[tuple[int, str]]
 def read_state(connection: Connection, version_id: int, name: str) -> bytes:
     """The payload of a state."""
     query = sa.select(states.c.payload).where(states.c.version_id == version_id, states.c.name == name)
-    return bytes(connection.execute(query).scalar_one())
+    return bytes(connection.execute(as_bytes(query)).scalar_one())
 
 
 def read_live(connection: Connection, funnel_id: int) -> bytes | None:
     """What the last version published left to be scored; None before there was any."""
     query = sa.select(states.c.payload).join(versions, versions.c.id == states.c.version_id)
     query = query.where(versions.c.funnel_id == funnel_id, states.c.name == LIVE)
-    payload: bytes | None = connection.execute(query.order_by(states.c.version_id.desc()).limit(1)).scalar()
+    query = query.order_by(states.c.version_id.desc()).limit(1)
+    payload: bytes | None = connection.execute(as_bytes(query)).scalar()
     return payload
 
 
@@ -256,7 +257,7 @@ def _read_named(
 ) -> dict[str, Any]:
     query = sa.select(states.c.payload).where(states.c.version_id == version_id, which)
     arrays: dict[str, Any] = {}
-    for (payload,) in connection.execute(query):
+    for (payload,) in connection.execute(as_bytes(query)):
         arrays |= arrays_from_bytes(payload)
     return {name.removeprefix(prefix): values for name, values in arrays.items()}
 
@@ -275,6 +276,5 @@ def version_from_row(row: Row[Any]) -> Version:
         model=row.model,
         calendar=row.calendar,
         reason=row.reason,
-        scorecard=tuple(row.scorecard),
         quality=row.quality,
     )

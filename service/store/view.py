@@ -18,6 +18,7 @@ from sqlalchemy.engine import Connection
 
 from models.forecast import Forecast
 from models.funnel import DEFAULT_HORIZON
+from service.store.bulk import insert_rows
 from service.store.tables import published
 
 DECIMALS = 4
@@ -31,19 +32,11 @@ def clear_published(connection: Connection, funnel_id: int) -> None:
 
 def show(connection: Connection, funnel_id: int, version_id: int, made: Iterable[Forecast]) -> None:
     """Add series to what the view shows."""
-    rows = [
-        {
-            "funnel_id": funnel_id,
-            "segment": forecast.segment,
-            "stage": forecast.stage,
-            "version_id": version_id,
-            "reliable_until": forecast.reliable_until,
-            "steps": text_from_forecast(forecast),
-        }
-        for forecast in made
-    ]
-    if rows:
-        connection.execute(sa.insert(published), rows)
+    rows = (
+        (funnel_id, each.segment, each.stage, version_id, each.reliable_until, text_from_forecast(each))
+        for each in made
+    )
+    insert_rows(connection, published, rows)
 
 
 def text_from_forecast(forecast: Forecast) -> str:

@@ -15,7 +15,7 @@ from models.calendar import holidays_of_year, number_from_day
 from models.funnel import DeclaredDay, Funnel
 from service.ingest import ingest
 from service.retrain import retrain
-from service.retrain.challenge import judge, rival_of
+from service.retrain.challenge import Verdict, judge, rival_of
 from service.store.database import Database
 from service.store.funnels import declare_funnel, get_funnel
 from service.store.runs import get_run
@@ -37,8 +37,8 @@ def draft(wql: float | None, *, funnel: Funnel = FUNNEL, days: int = 0, calendar
     return Draft(funnel, cutoff, 1 + days, 14, "m", calendar, "rows changed", scores(wql), {})
 
 
-def version(wql: float | None) -> Version:
-    made = draft(wql)
+def version() -> Version:
+    made = draft(None)
     return Version(
         1,
         1,
@@ -51,16 +51,20 @@ def version(wql: float | None) -> Version:
         "m",
         made.calendar,
         "",
-        tuple(made.scorecard),
         dict(made.quality),
     )
+
+
+def compare(wql: float | None, challenger: Draft, rival: Draft | None = None) -> Verdict | None:
+    """With a champion of that loss."""
+    return judge(version(), challenger, rival, scorecard=scores(wql))
 
 
 OTHER = replace(FUNNEL, country="DE")
 
 
 def test_the_same_conditions_are_no_challenge_whatever_the_data_have_done_to_the_scores():
-    assert judge(version(0.2), draft(0.9)) is None
+    assert compare(0.2, draft(0.9)) is None
     assert judge(None, draft(0.9)) is None
 
 
@@ -72,7 +76,7 @@ def test_the_same_conditions_are_no_challenge_whatever_the_data_have_done_to_the
     ],
 )
 def test_what_scores_worse_is_not_served_and_the_reason_has_the_figures(change, what):
-    verdict = judge(version(0.2), draft(0.213, **change))
+    verdict = compare(0.2, draft(0.213, **change))
     assert verdict is not None
     assert not verdict.promoted
     assert verdict.reason == (
@@ -82,7 +86,7 @@ def test_what_scores_worse_is_not_served_and_the_reason_has_the_figures(change, 
 
 @pytest.mark.parametrize(("wql", "word"), [(0.19, "better"), (0.2, "as good"), (0.203, "no worse")])
 def test_what_scores_better_or_the_same_by_chance_takes_the_place(wql, word):
-    verdict = judge(version(0.2), draft(wql, funnel=OTHER))
+    verdict = compare(0.2, draft(wql, funnel=OTHER))
     assert verdict is not None
     assert verdict.promoted
     assert f"was {word} (WQL {wql:.3f} against 0.200 over 8 origins)" in verdict.reason
@@ -90,39 +94,39 @@ def test_what_scores_better_or_the_same_by_chance_takes_the_place(wql, word):
 
 def test_scores_of_other_data_are_not_compared_but_those_of_the_champions_hints_on_the_same():
     newer = draft(0.3, funnel=OTHER, days=1)
-    verdict = judge(version(0.2), newer)
+    verdict = compare(0.2, newer)
     assert verdict.promoted
     assert verdict.reason.endswith("has newer data than version 12, and is not compared")
-    assert rival_of(version(0.2), OTHER) == FUNNEL
-    verdict = judge(version(0.2), newer, draft(0.31, days=1))
+    assert rival_of(version(), OTHER) == FUNNEL
+    verdict = compare(0.2, newer, draft(0.31, days=1))
     assert verdict.promoted
     assert "was better (WQL 0.300 against 0.310" in verdict.reason
-    verdict = judge(version(0.2), newer, draft(0.29, days=1))
+    verdict = compare(0.2, newer, draft(0.29, days=1))
     assert not verdict.promoted
     assert verdict.reason.startswith("kept the declaration of version 12: the challenger (another declaration)")
 
 
 def test_a_rival_asks_for_what_is_asked_for_now():
     gated = replace(OTHER, gate="refuse")
-    assert rival_of(version(0.2), gated) == replace(FUNNEL, gate="refuse")
-    assert rival_of(version(0.2), FUNNEL) is None
-    assert rival_of(version(0.2), replace(OTHER, stages=("lead", "won"))) is None
+    assert rival_of(version(), gated) == replace(FUNNEL, gate="refuse")
+    assert rival_of(version(), FUNNEL) is None
+    assert rival_of(version(), replace(OTHER, stages=("lead", "won"))) is None
     assert rival_of(None, OTHER) is None
 
 
 def test_what_cannot_be_compared_is_published_and_says_so():
-    assert "no scores to be compared by" in judge(version(None), draft(0.3, funnel=OTHER)).reason
+    assert "no scores to be compared by" in compare(None, draft(0.3, funnel=OTHER)).reason
     segments = replace(draft(0.3, funnel=OTHER), scorecard=scores(0.3, segment="east"))
-    assert "no scores to be compared by" in judge(version(0.2), segments).reason
+    assert "no scores to be compared by" in compare(0.2, segments).reason
 
 
 @pytest.mark.parametrize("change", [{"stages": ("lead", "won")}, {"timezone": "Europe/Paris"}, {"max_horizon": 7}])
 def test_what_is_asked_for_is_no_matter_of_scores(change):
-    assert judge(version(0.2), draft(0.9, funnel=replace(OTHER, **change))) is None
+    assert compare(0.2, draft(0.9, funnel=replace(OTHER, **change))) is None
 
 
 def test_a_changed_gate_is_no_challenge():
-    assert judge(version(0.2), draft(0.9, funnel=replace(FUNNEL, gate="refuse"))) is None
+    assert compare(0.2, draft(0.9, funnel=replace(FUNNEL, gate="refuse"))) is None
 
 
 def closed_on_holidays(database: Database, *, first: int = 730, last: int = 1, level: float = 60.0) -> None:

@@ -23,7 +23,7 @@ from service.store.observations import merge_counts, merge_events, read_counts, 
 from service.store.parts import read_parts
 from service.store.tables import metadata, parts
 from service.store.uploads import begin_upload, finish_upload
-from service.store.versions import list_versions, read_forecasts, read_memory
+from service.store.versions import list_versions, read_forecasts, read_memory, read_scorecard
 
 DAY = 86_400_000_000
 FIRST, BASE = 19_780, 50
@@ -142,7 +142,7 @@ def published(database: Database, funnel: str) -> tuple[dict, tuple[bytes, ...],
         version = list_versions(connection, funnel_id)[0]
         made = {series: bytes_from_forecast(one) for series, one in read_forecasts(connection, version.id).items()}
         kept = [(part.kind, part.number, part.payload) for part in read_parts(connection, funnel_id)]
-        return made, read_memory(connection, funnel_id), version.scorecard, kept
+        return made, read_memory(connection, funnel_id), read_scorecard(connection, version.id), kept
 
 
 def everything(database: Database) -> dict[str, list]:

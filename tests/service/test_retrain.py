@@ -29,7 +29,14 @@ from service.store.lease import Held, acquire_lease, check_lease, renew_lease
 from service.store.observations import merge_counts
 from service.store.runs import fail_silent_runs, finish_run, get_run, list_runs, queue_run, report_run
 from service.store.uploads import begin_upload, finish_upload
-from service.store.versions import activate_version, get_version, list_versions, read_forecasts, read_memory
+from service.store.versions import (
+    activate_version,
+    get_version,
+    list_versions,
+    read_forecasts,
+    read_memory,
+    read_scorecard,
+)
 from service.workers import Pool
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -76,13 +83,14 @@ def test_a_first_retrain_publishes_every_series_with_scorecard_states_and_a_run(
     with database.read() as connection:
         run = get_run(connection, result.run_id)
         made, memory = read_forecasts(connection, result.version.id), read_memory(connection, run.funnel_id)
+        scorecard = read_scorecard(connection, result.version.id)
     assert [phase.name for phase in run.phases] == ["read", "clean", "fit", "publish"]
     assert (run.status, run.version_id, run.counts["series"]) == ("succeeded", result.version.id, 6)
     assert {segment for segment, _ in made} == {"total", "east", "west"}
     assert {forecast.horizon for forecast in made.values()} == {14}
     assert len(memory) == 1
     assert (run.counts["appended"], run.counts["refitted"]) == (0, 6)
-    assert {score["stage"] for score in result.version.scorecard} == {"lead", "won"}
+    assert {score["stage"] for score in scorecard} == {"lead", "won"}
     assert result.version.cutoff == (NOW - timedelta(days=1)).date()
 
 

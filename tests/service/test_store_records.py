@@ -20,7 +20,15 @@ from service.store.idempotency import Answer, claim_key, forget_keys, release_ke
 from service.store.runs import Phase, fail_silent_runs, finish_run, get_run, list_runs, queue_run, report_run, start_run
 from service.store.tables import forecasts
 from service.store.uploads import begin_upload, changed_since, finish_upload, fresh_until, watermark
-from service.store.versions import Draft, Version, list_versions, publish_version, read_forecasts, read_memory
+from service.store.versions import (
+    Draft,
+    Version,
+    list_versions,
+    publish_version,
+    read_forecasts,
+    read_memory,
+    read_scorecard,
+)
 from service.store.versions import version_as_of as as_of
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -133,10 +141,10 @@ def test_a_published_version_comes_back_whole_and_is_the_one_served(database):
         assert as_of(connection, funnel_id, NOW - HOUR) is None
         made = read_forecasts(connection, first.id)
         assert read_memory(connection, funnel_id) == (b"block of level 2",)
+        assert read_scorecard(connection, first.id) == ({"wql": None},)
     assert sorted(made) == [("total", "lead"), ("total", "won")]
     assert_array_equal(made["total", "won"].mean, [1.0, 1.0, 1.0])
     assert (first.number, second.number, first.funnel, first.cutoff) == (1, 2, FUNNEL, date(2026, 2, 28))
-    assert first.scorecard == ({"wql": None},)
 
 
 def test_a_forecast_damaged_in_the_store_is_never_served(database):
