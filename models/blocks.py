@@ -173,8 +173,9 @@ def fit_block(block: Block) -> BlockResult:
     if block.wishes.responses:
         state = memory.state if block.told is None else _as_one(latest, places, order)
         answers = responses_of_state(state, block.panel.day_types[block.panel.periods :])
-    value = _in_order(valued, order, funnels=funnels) if valued else None
-    return BlockResult(_in_order(made, order, funnels=funnels), value, bytes_from_memory(memory), answers)
+    stages = [True] * block.panel.counts.shape[1]
+    value = in_order(valued, order, stages=stages) if valued else None
+    return BlockResult(in_order(made, order, stages=stages), value, bytes_from_memory(memory), answers)
 
 
 def _as_one(
@@ -229,14 +230,16 @@ def _doubted(
     return mixed(made[0], counts, doubt.weight), mixed(made[1], value, doubt.weight)
 
 
-def _in_order(made: Sequence[SeriesForecasts], order: npt.NDArray[np.intp], *, funnels: int) -> SeriesForecasts:
-    """The parts as one, funnels in the given order."""
-    if len(made) == 1:
+def in_order(
+    made: Sequence[SeriesForecasts], order: npt.NDArray[np.intp], *, stages: Sequence[bool]
+) -> SeriesForecasts:
+    """The parts as one, funnels in the given order, of each the stages that are wanted."""
+    if len(made) == 1 and all(stages):
         return made[0]
-    joined = {}
+    joined, sorted_already = {}, np.array_equal(order, np.arange(len(order)))
     for field in fields(SeriesForecasts):
         values = np.concatenate([getattr(part, field.name) for part in made])
-        stages = len(values) // funnels
-        by_funnel = values.reshape(funnels, stages, *values.shape[1:])
-        joined[field.name] = by_funnel[order].reshape(-1, *values.shape[1:])
+        by_funnel = values.reshape(len(order), len(stages), *values.shape[1:])
+        by_funnel = by_funnel if sorted_already else by_funnel[order]
+        joined[field.name] = (by_funnel if all(stages) else by_funnel[:, stages]).reshape(-1, *values.shape[1:])
     return SeriesForecasts(**joined)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.baseline import weekday_mean
-from models.blocks import BlockResult, Wishes, divide, fit_block
+from models.blocks import BlockResult, Wishes, divide, fit_block, in_order
 from models.calendar import Calendar
 from models.calibration import SeriesForecasts, unfitted
 from models.cleaning import NEGATIVE_VALUE
@@ -126,41 +126,42 @@ def _series(
     history: History, isolated: Isolated, quarantined: Mapping[str, str], *, horizon: int, measure: Measure
 ) -> tuple[tuple[Forecast, ...], tuple[Score, ...]]:
     """Coherent forecasts of all series, and their scores; of value, those of stages that carry any."""
-    known = _places(history, isolated, horizon=horizon, measure=measure)
     told = [stage for stage in history.stages if measure == "count" or stage in history.valued]
     series = [(segment, stage) for segment, stage in history.series if stage in told]
-    places = [known[place] for place, (_, stage) in enumerate(history.series) if stage in told]
-    reasons = [
-        f"quarantined: {quarantined[segment]}; the next retrain tries again"
+    stages = [stage in told for stage in history.stages]
+    made = _gathered(history, isolated, stages, horizon=horizon, measure=measure)
+    reasons = _why_not_fitted(made) | {
+        place: f"quarantined: {quarantined[segment]}; the next retrain tries again"
+        for place, (segment, _) in enumerate(series)
         if segment in quarantined
-        else _why_not_fitted(made, row)
-        for (segment, _), (made, row) in zip(series, places, strict=True)
-    ]
-    answers = _answers(places, reasons, season_length=SEASON_LENGTH[history.frequency])
+    }
+    answers = _answers(made, sorted(reasons), season_length=SEASON_LENGTH[history.frequency])
     by_funnel = (part.reshape(-1, len(told), *part.shape[1:]) for part in answers)
-    mean, quantiles, in_flight = (part.reshape(len(places), *part.shape[2:]) for part in coherent(*by_funnel))
-    highest = np.maximum(mean, quantiles[..., MEDIAN]).max(axis=1)
-    repairs = _repairs_by_stage(history, measure)
+    mean, quantiles, in_flight = (part.reshape(len(series), *part.shape[2:]) for part in coherent(*by_funnel))
+    highest = np.maximum(mean, quantiles[..., MEDIAN]).max(axis=1).tolist()
+    new, parts = np.maximum(mean - in_flight, 0.0), (~np.isnan(in_flight[:, 0])).tolist()
+    reliable, scale = reliable_until(made.sums, horizon=horizon).tolist(), made.scale.tolist()
+    ceilings, cascaded = made.ceiling.tolist(), made.cascaded.tolist()
+    repairs, cutoff = _repairs_by_stage(history, measure), history.cutoff
     forecasts: list[Forecast] = []
     scorecard: list[Score] = []
-    for place, ((segment, stage), (made, row)) in enumerate(zip(series, places, strict=True)):
-        scores = scores_from_sums(segment, stage, made.sums[row], scale=float(made.scale[row]), measure=measure)
+    for place, (segment, stage) in enumerate(series):
+        scores = scores_from_sums(segment, stage, made.sums[place], scale=scale[place], measure=measure)
         scorecard.extend(scores)
-        reason, parted = reasons[place], not np.isnan(in_flight[place, 0])
-        ceiling = float(made.ceiling[row])
+        reason, parted, ceiling = reasons.get(place), parts[place], ceilings[place]
         forecasts.append(
             Forecast(
                 segment=segment,
                 stage=stage,
-                cutoff=history.cutoff,
-                model=FALLBACK if reason else MODELS[measure][int(made.cascaded[row])],
+                cutoff=cutoff,
+                model=FALLBACK if reason else MODELS[measure][cascaded[place]],
                 mean=mean[place],
                 quantiles=quantiles[place],
                 in_flight=in_flight[place] if parted else None,
-                new=np.maximum(mean[place] - in_flight[place], 0.0) if parted else None,
-                reliable_until=0 if reason else reliable_until(made.sums[row], horizon=horizon),
+                new=new[place] if parted else None,
+                reliable_until=0 if reason else reliable[place],
                 frequency=history.frequency,
-                ceiling=ceiling if segment == TOTAL else max(ceiling, float(highest[place])),
+                ceiling=ceiling if segment == TOTAL else max(ceiling, highest[place]),
                 coverage=coverage_from_scores(scores),
                 repairs=tuple(
                     f"{repair.start} to {repair.end}: {repair.text}"
@@ -173,41 +174,33 @@ def _series(
     return tuple(forecasts), tuple(scorecard)
 
 
-def _answers(
-    places: Sequence[tuple[SeriesForecasts, int]], reasons: Sequence[str | None], *, season_length: int
-) -> tuple[Array, Array, Array]:
-    """Mean, quantiles and what is in flight of each series; the weekday mean, its parts not told apart, where there is
-    a reason that the combination cannot answer.
+def _answers(made: SeriesForecasts, unanswered: Sequence[int], *, season_length: int) -> tuple[Array, Array, Array]:
+    """Mean, quantiles and what is in flight of each series; the weekday mean, its parts not told apart, of those that
+    the combination cannot answer.
     """
-    mean = np.array([made.mean[row] for made, row in places])
-    quantiles = np.array([made.quantiles[row] for made, row in places])
-    in_flight = np.array([made.in_flight[row] for made, row in places])
-    for place, (made, row) in enumerate(places):
-        if reasons[place] is not None:
-            means, spread = weekday_mean(made.recent[row : row + 1], horizon=mean.shape[1], season_length=season_length)
-            mean[place], quantiles[place], in_flight[place] = means[0], spread[0], np.nan
+    if not unanswered:
+        return made.mean, made.quantiles, made.in_flight
+    mean, quantiles, in_flight = made.mean.copy(), made.quantiles.copy(), made.in_flight.copy()
+    for place in unanswered:
+        recent = made.recent[place : place + 1]
+        means, spread = weekday_mean(recent, horizon=mean.shape[1], season_length=season_length)
+        mean[place], quantiles[place], in_flight[place] = means[0], spread[0], np.nan
     return mean, quantiles, in_flight
 
 
-def _places(
-    history: History, isolated: Isolated, *, horizon: int, measure: Measure
-) -> dict[int, tuple[SeriesForecasts, int]]:
-    """Where the forecast of each series of the history is found."""
-    stages, known = len(history.stages), history.matrix if measure == "count" else history.money
+def _gathered(
+    history: History, isolated: Isolated, stages: Sequence[bool], *, horizon: int, measure: Measure
+) -> SeriesForecasts:
+    """The forecasts of all blocks, and of what was lost, in the order of the history's series; of these stages."""
+    known = history.matrix if measure == "count" else history.money
     assert known is not None
     lost = sorted(isolated.lost)
-    series = [row * stages + stage for row in lost for stage in range(stages)]
-    results = [
-        (block.rows, result.now if measure == "count" else result.value)
-        for block, result in zip(isolated.chunks, isolated.results, strict=True)
-    ]
-    results.append((tuple(lost), unfitted(known[series], horizon=horizon)))
-    return {
-        row * stages + stage: (made, funnel * stages + stage)
-        for rows, made in results
-        for funnel, row in enumerate(rows)
-        for stage in range(stages)
-    }
+    made = [result.now if measure == "count" else result.value for result in isolated.results]
+    made.append(
+        unfitted(known.reshape(-1, len(stages), history.periods)[lost].reshape(-1, history.periods), horizon=horizon)
+    )
+    rows = [row for block in isolated.chunks for row in block.rows] + lost
+    return in_order(made, np.argsort(rows), stages=stages)
 
 
 def _responses(history: History, isolated: Isolated) -> dict[str, Array]:
@@ -237,15 +230,20 @@ def _repairs_by_stage(history: History, measure: Measure) -> dict[str, list[Repa
     return {stage: [repair for repair in told if repair.stage in ("", stage)] for stage in history.stages}
 
 
-def _why_not_fitted(made: SeriesForecasts, row: int) -> str | None:
-    observed = int(made.observed[row])
-    if observed == 0:
-        return "nothing was observed for this series"
-    if observed < LEAST_FITTED:
-        text = "only {count} [period was|periods were] observed; the combination needs {least}"
-        return worded(text, observed, least=LEAST_FITTED)
-    if not (np.isfinite(made.mean[row]).all() and np.isfinite(made.quantiles[row]).all()):
-        return "the combination gave values that are not finite"
-    if (made.mean[row] > made.ceiling[row]).any():
-        return "the combination exceeded the explosion guard"
-    return None
+def _why_not_fitted(made: SeriesForecasts) -> dict[int, str]:
+    """By place, why the combination cannot answer for a series; nothing of those that it can."""
+    wild = np.asarray(~(np.isfinite(made.mean).all(axis=1) & np.isfinite(made.quantiles).all(axis=(1, 2))))
+    above = (made.mean > made.ceiling[:, None]).any(axis=1)
+    reasons = {}
+    for place in np.flatnonzero((made.observed < LEAST_FITTED) | wild | above).tolist():
+        observed = int(made.observed[place])
+        if observed == 0:
+            reasons[place] = "nothing was observed for this series"
+        elif observed < LEAST_FITTED:
+            text = "only {count} [period was|periods were] observed; the combination needs {least}"
+            reasons[place] = worded(text, observed, least=LEAST_FITTED)
+        elif wild[place]:
+            reasons[place] = "the combination gave values that are not finite"
+        else:
+            reasons[place] = "the combination exceeded the explosion guard"
+    return reasons

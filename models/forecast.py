@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -14,6 +15,7 @@ from models.funnel import Frequency, Measure
 
 QUANTILES: tuple[float, ...] = (0.025, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.975)
 """Probabilities of the columns of `Forecast.quantiles`."""
+MEDIAN = QUANTILES.index(0.5)
 LEVELS: tuple[int, ...] = (20, 40, 60, 80, 95)
 """Central percents that `QUANTILES` hold."""
 STEP_DAYS: dict[Frequency, int] = {"day": 1, "week": 7}
@@ -131,21 +133,23 @@ def check_forecast(forecast: Forecast) -> None:
     mean, quantiles = forecast.mean, forecast.quantiles
     if mean.ndim != 1 or quantiles.shape != (len(mean), len(QUANTILES)):
         raise ForecastError(f"{name}: mean {mean.shape} and quantiles {quantiles.shape} do not fit")
-    if not (np.isfinite(mean).all() and np.isfinite(quantiles).all()):
+    # The extremes tell all that there is to tell, as a NaN is one of them: a retrain checks thousands.
+    least = mean.min(initial=0.0), quantiles.min(initial=0.0)
+    most = mean.max(initial=0.0), quantiles.max(initial=0.0)
+    if not all(map(math.isfinite, least + most)):
         raise ForecastError(f"{name}: not finite")
-    if min(mean.min(initial=0.0), quantiles.min(initial=0.0)) < 0:
+    if min(least) < 0:
         raise ForecastError(f"{name}: negative")
     if (quantiles[:, 1:] < quantiles[:, :-1]).any():
         raise ForecastError(f"{name}: quantiles cross")
-    median = quantiles[:, QUANTILES.index(0.5)]
-    if (np.maximum(mean, median) > forecast.ceiling).any():
+    if max(most[0], quantiles[:, MEDIAN].max(initial=0.0)) > forecast.ceiling:
         raise ForecastError(f"{name}: above its ceiling of {forecast.ceiling:g}")
     if not 0 <= forecast.reliable_until <= len(mean):
         raise ForecastError(f"{name}: reliable_until {forecast.reliable_until} is not a step")
     if (forecast.in_flight is None) != (forecast.new is None):
         raise ForecastError(f"{name}: in_flight and new come together")
     if forecast.in_flight is not None and forecast.new is not None:
-        scale = 1e-9 * max(1.0, float(mean.max(initial=0.0)))
+        scale = 1e-9 * max(1.0, float(most[0]))
         if (forecast.in_flight < 0).any() or (forecast.new < 0).any():
             raise ForecastError(f"{name}: negative part")
         if np.abs(forecast.in_flight + forecast.new - mean).max(initial=0.0) > scale:

@@ -129,14 +129,10 @@ def responses(state: LagState, day_types: Ints) -> Array:
     """What `forecast` is linear in, (1 + horizon, horizon), as in `conversion.responses`; row 0 is of the past."""
     horizon = len(day_types)
     out = np.zeros((1 + horizon, horizon))
-    out[0] = forecast(state, day_types, np.zeros(horizon))
-    _responses(
-        state.window,
-        _scaled_weights(state.gram, state.cross, state.expected, state.actual),
-        _factors(state.total, state.days),
-        np.ascontiguousarray(day_types, dtype=np.int64),
-        out[1:],
-    )
+    weights = _scaled_weights(state.gram, state.cross, state.expected, state.actual)
+    factors, types = _factors(state.total, state.days), np.ascontiguousarray(day_types, dtype=np.int64)
+    _forecast(state.smooth, state.window, weights, factors, types, np.zeros(horizon), out[0])
+    _responses(state.window, weights, factors, types, out[1:])
     return out
 
 

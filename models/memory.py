@@ -118,19 +118,21 @@ def memory_from_bytes(payload: bytes, *, frame: Frame) -> Memory | None:
         return None
     seen, segments = int(facts["seen"]), tuple(facts["segments"])
     open_steps = _open_steps(frame, seen)
-    arrays = {name: values.copy() for name, values in stored.items()}  # kernels are compiled for arrays of their own
+    arrays: dict[str, AnyArray] = {}
     for name, values in stored.items():
         if name.rpartition(".")[2] in AWAITED:
             arrays[name] = np.zeros((*values.shape[:-1], *open_steps.shape))
             arrays[name][..., open_steps] = values
+        else:
+            arrays[name] = values.copy()  # kernels are compiled for arrays of their own
     template = make_state(
-        len(segments),
+        1,
         entities=frame.entities,
         horizon=frame.horizon,
         season_length=frame.season_length,
         valued=frame.valued,
     )
-    state = replace(_restore(template, "", arrays), seen=seen)
+    state = replace(_restore(_of_size(template, len(segments)), "", arrays), seen=seen)
     return Memory(frame, segments, arrays["day_types"], arrays["digests"], state)
 
 
@@ -188,13 +190,16 @@ def join(states: Sequence[PanelState], rows: Sequence[AnyArray]) -> PanelState:
         )
         for name in parts[0]
     }
-    first, funnels = states[0], sum(len(chosen) for chosen in rows)
-    value = first.value and replace(first.value, transitions=_sized(first.value.transitions, funnels))
-    return _restore(replace(first, transitions=_sized(first.transitions, funnels), value=value), "", arrays)
+    return _restore(_of_size(states[0], sum(len(chosen) for chosen in rows)), "", arrays)
+
+
+def _of_size(state: PanelState, funnels: int) -> PanelState:
+    """A template of so many funnels: its arrays are not of that size, and are all replaced."""
+    value = state.value and replace(state.value, transitions=_sized(state.value.transitions, funnels))
+    return replace(state, transitions=_sized(state.transitions, funnels), value=value)
 
 
 def _sized(transitions: Sequence[TransitionState], funnels: int) -> tuple[TransitionState, ...]:
-    """Templates of so many funnels."""
     return tuple(replace(transition, waits=(transition.waits[0],) * funnels) for transition in transitions)
 
 

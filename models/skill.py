@@ -129,19 +129,18 @@ def scores_from_sums(
     return tuple(scores)
 
 
-def reliable_until(sums: Array, *, horizon: int) -> int:
-    """Last step of the unbroken run of RELIABILITY blocks, from step 1 on, with positive skill; 0: nowhere shown.
+def reliable_until(sums: Array, *, horizon: int) -> npt.NDArray[np.int64]:
+    """Last step of the unbroken run of RELIABILITY blocks, from step 1 on, with positive skill, of each series, (n,).
 
-    `sums` is (buckets within the horizon, len(MEASURES)).
+    0: nowhere shown. `sums` is (n, buckets within the horizon, len(MEASURES)).
     """
-    until, rows = 0, sums.tolist()  # plain numbers: a retrain asks this of thousands of series
+    until, unbroken = np.zeros(len(sums), dtype=np.int64), np.ones(len(sums), dtype=np.bool_)
     for first, last in RELIABILITY:
-        block = [row for row, (low, high) in zip(rows, BUCKETS, strict=False) if first <= low and high <= last]
-        actual, ours, naive = (sum(row[place] for row in block) for place in (1, 2, 3))
-        if not (actual > 0 and ours < naive):
-            break
-        until = min(last, horizon)
-    return int(until)
+        within = [first <= low and high <= last for low, high in BUCKETS[: sums.shape[1]]]
+        _, actual, ours, naive, *_ = sums[:, within].sum(axis=1).T
+        unbroken &= (actual > 0) & (ours < naive)
+        until[unbroken] = min(last, horizon)
+    return until
 
 
 def _ratio(numerator: float, denominator: float) -> float:

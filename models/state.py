@@ -126,8 +126,12 @@ def pack(facts: Mapping[str, Any], arrays: Mapping[str, AnyArray], *, as_is: boo
     # NaN in facts (an unmeasured coverage) is written as Python's json does, and read back by it.
     header = json.dumps({"facts": facts, "arrays": listed}, ensure_ascii=False).encode()
     header += b" " * (-(START + len(header)) % 8)  # so that the arrays can be used where they lie
-    body = b"".join([HEADER.pack(len(header)), header, *(values.tobytes() for values in stored.values())])
-    return MARK + hashlib.sha256(body).digest() + body
+    pieces: list[Any] = [HEADER.pack(len(header)), header]
+    pieces += [np.ravel(values).view(np.uint8) for values in stored.values()]
+    digest = hashlib.sha256()
+    for piece in pieces:  # joined once: of a memory of megabytes every further copy is felt
+        digest.update(piece)
+    return b"".join([MARK, digest.digest(), *pieces])
 
 
 def unpack(payload: bytes) -> tuple[dict[str, Any], dict[str, AnyArray]]:

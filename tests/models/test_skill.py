@@ -38,7 +38,7 @@ def test_skill_is_the_share_of_the_naive_loss_that_is_saved():
 
 
 def relied_on(evidence: Evidence) -> int:
-    return reliable_until(sums_from_evidence(evidence), horizon=evidence.actual.shape[1])
+    return reliable_until(sums_from_evidence(evidence)[None], horizon=evidence.actual.shape[1]).item()
 
 
 def test_a_forecast_is_relied_on_up_to_the_last_block_before_it_loses_to_naive():
