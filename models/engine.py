@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,7 @@ from models.forecast import Forecast
 from models.funnel import SEASON_LENGTH, TOTAL, Measure
 from models.history import History
 from models.isolation import Isolated, Mapper, attempt, isolate
+from models.kernel import load_compiler
 from models.levers import pack
 from models.plan import make_plan
 from models.repairs import Repair
@@ -96,6 +98,7 @@ def fit(
         Whether the mapper gets even what is quicker computed here, as a series may take its process down.
     """
     wishes = Wishes(scored, responses)
+    threading.Thread(target=load_compiler, name="load-compiler", daemon=True).start()  # `before` may have to be read
     plan = make_plan(history, calendar=calendar, horizon=horizon, wishes=wishes, before=before)
     light = not apart and np.concatenate([block.changed for block in plan.blocks]).mean() < FEW
     chosen = in_threads if light or mapper is None else mapper

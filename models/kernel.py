@@ -48,6 +48,11 @@ def use_cache(sources: Path, base: Path) -> Path | None:
 use_cache(Path(__file__).parent, Path(os.environ.get("NUMBA_CACHE_DIR") or Path(__file__).parent / "__pycache__"))
 
 
+def load_compiler() -> None:
+    """Load what compiled code needs to run: half a second in a new process, which may as well pass while it waits."""
+    _nothing()
+
+
 def kernel(function: Function) -> Function:
     """Compile for the machine on first use, without the interpreter's lock; kept on disk between runs.
 
@@ -55,3 +60,8 @@ def kernel(function: Function) -> Function:
     gives the same bytes on the same machine.
     """
     return cast(Function, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
+
+
+@kernel
+def _nothing() -> None:
+    """The first kernel to be called makes numba load itself."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,7 +57,11 @@ def make_plan(
     )
     names = (TOTAL, *history.segments)
     size = max(1, BLOCK // len(history.stages))
-    memories, anew = _usable(before, frame, types, settled=history.settled)
+    try:
+        memories, anew = _usable(before, frame, types, settled=history.settled)
+    finally:
+        if isinstance(before, Generator):  # who gives them one by one may hold something open, and is asked no further
+            before.close()
     blocks, left = [], dict(zip(names, range(len(names)), strict=True))
     for memory in gathered(memories, size=size):
         kept = [name for name in memory.segments if name in left]

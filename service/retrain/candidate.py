@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from service.retrain.basis import Basis, make_draft
 from service.store.database import Database
-from service.store.versions import Draft, memory_keys, read_state
+from service.store.versions import Draft, read_memory
 from service.workers import Pool, make_mapper
 
 if TYPE_CHECKING:
@@ -69,10 +69,6 @@ def fit_candidate(
 
 
 def _memory(database: Database, funnel_id: int) -> Iterator[bytes]:
-    """What the last fit left, a block at a time: all of it at once would be most of what a retrain holds."""
+    """What the last fit left, a block at a time."""
     with database.read() as connection:
-        keys = memory_keys(connection, funnel_id)
-    for key in keys:
-        with database.read() as connection:
-            payload = read_state(connection, *key)
-        yield payload
+        yield from read_memory(connection, funnel_id)

@@ -6,7 +6,8 @@ what it is asked for otherwise, they are twice as many, written and read digit b
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import closing
 from typing import Any
 
 import sqlalchemy as sa
@@ -35,6 +36,21 @@ def insert_rows(connection: Connection, table: sa.Table, rows: Iterable[tuple[An
             cursor.executemany(f"INSERT INTO {table.name} ({names}) VALUES ({marks})", rows)  # noqa: S608
     finally:
         cursor.close()
+
+
+def stream_rows(connection: Connection, query: sa.Select[Any]) -> Iterator[tuple[Any, ...]]:
+    """The rows of a query one by one: PostgreSQL gets the next ones ready while one is worked on, but not all of them.
+
+    Nothing else can be asked on this connection meanwhile.
+    """
+    if connection.dialect.name == "postgresql":
+        compiled = query.compile(dialect=connection.dialect)
+        cursor: Any = connection.connection.cursor()
+        with closing(cursor), closing(cursor.stream(str(compiled), compiled.params, binary=True)) as rows:
+            yield from rows
+    else:
+        with connection.execute(query) as result:
+            yield from map(tuple, result)
 
 
 def as_bytes(query: sa.Select[Any]) -> sa.Select[Any]:

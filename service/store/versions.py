@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection, Row
 from models.forecast import Forecast
 from models.funnel import Funnel
 from models.state import arrays_from_bytes, bytes_from_arrays, bytes_from_forecast, forecast_from_bytes
-from service.store.bulk import as_bytes, insert_rows
+from service.store.bulk import as_bytes, insert_rows, stream_rows
 from service.store.errors import VersionNotFoundError
 from service.store.funnels import (
     count_activation,
@@ -211,22 +211,14 @@ def read_forecasts(connection: Connection, version_id: int) -> dict[tuple[str, s
     return {(forecast.segment, forecast.stage): forecast for forecast in made}
 
 
-def read_memory(connection: Connection, funnel_id: int) -> tuple[bytes, ...]:
-    """What the last version published left for the next retrain, block by block; nothing before the first."""
-    return tuple(read_state(connection, *key) for key in memory_keys(connection, funnel_id))
+def read_memory(connection: Connection, funnel_id: int) -> Iterator[bytes]:
+    """What the last version published left for the next retrain, block by block; nothing before the first.
 
-
-def memory_keys(connection: Connection, funnel_id: int) -> list[tuple[int, str]]:
-    """Where each block of `read_memory` is found: of all memory there is only one block need be held at a time."""
-    query = sa.select(states.c.version_id, states.c.name).join(versions, versions.c.id == states.c.version_id)
+    All of it at once would be most of what a retrain holds.
+    """
+    query = sa.select(states.c.payload).join(versions, versions.c.id == states.c.version_id)
     query = query.where(versions.c.funnel_id == funnel_id, states.c.name.startswith(MEMORY))
-    return [(version_id, name) for version_id, name in connection.execute(query.order_by(*states.primary_key))]
-
-
-def read_state(connection: Connection, version_id: int, name: str) -> bytes:
-    """The payload of a state."""
-    query = sa.select(states.c.payload).where(states.c.version_id == version_id, states.c.name == name)
-    return bytes(connection.execute(as_bytes(query)).scalar_one())
+    return (payload for (payload,) in stream_rows(connection, query.order_by(*states.primary_key)))
 
 
 def read_live(connection: Connection, funnel_id: int) -> bytes | None:

@@ -142,7 +142,7 @@ def published(database: Database, funnel: str) -> tuple[dict, tuple[bytes, ...],
         version = list_versions(connection, funnel_id)[0]
         made = {series: bytes_from_forecast(one) for series, one in read_forecasts(connection, version.id).items()}
         kept = [(part.kind, part.number, part.payload) for part in read_parts(connection, funnel_id)]
-        return made, read_memory(connection, funnel_id), read_scorecard(connection, version.id), kept
+        return made, tuple(read_memory(connection, funnel_id)), read_scorecard(connection, version.id), kept
 
 
 def everything(database: Database) -> dict[str, list]:

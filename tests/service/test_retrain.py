@@ -82,7 +82,7 @@ def test_a_first_retrain_publishes_every_series_with_scorecard_states_and_a_run(
     assert list(dict.fromkeys(told)) == ["read", "clean", "fit", "publish"]
     with database.read() as connection:
         run = get_run(connection, result.run_id)
-        made, memory = read_forecasts(connection, result.version.id), read_memory(connection, run.funnel_id)
+        made, memory = read_forecasts(connection, result.version.id), list(read_memory(connection, run.funnel_id))
         scorecard = read_scorecard(connection, result.version.id)
     assert [phase.name for phase in run.phases] == ["read", "clean", "fit", "publish"]
     assert (run.status, run.version_id, run.counts["series"]) == ("succeeded", result.version.id, 6)

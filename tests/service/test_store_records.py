@@ -140,7 +140,7 @@ def test_a_published_version_comes_back_whole_and_is_the_one_served(database):
         assert as_of(connection, funnel_id, NOW + HOUR / 2) == first
         assert as_of(connection, funnel_id, NOW - HOUR) is None
         made = read_forecasts(connection, first.id)
-        assert read_memory(connection, funnel_id) == (b"block of level 2",)
+        assert list(read_memory(connection, funnel_id)) == [b"block of level 2"]
         assert read_scorecard(connection, first.id) == ({"wql": None},)
     assert sorted(made) == [("total", "lead"), ("total", "won")]
     assert_array_equal(made["total", "won"].mean, [1.0, 1.0, 1.0])
