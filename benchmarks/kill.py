@@ -251,8 +251,11 @@ def check_whole(database: Database, seen: Outcome) -> None:
         "(SELECT count(*) FROM forecasts c WHERE c.version_id = v.id)",
         "funnels that serve another version than the newest": "SELECT count(*) FROM funnels f "
         "WHERE f.active_version_id <> (SELECT max(v.id) FROM versions v WHERE v.funnel_id = f.id)",
-        "newest versions without a memory": "SELECT count(*) FROM funnels f WHERE 0 = (SELECT count(*) FROM states s "
-        "WHERE s.version_id = f.active_version_id AND s.name LIKE 'memory/%')",
+        "newest versions without a memory": "SELECT count(*) FROM funnels f WHERE 0 = (SELECT count(*) FROM memories m "
+        "JOIN runs r ON r.id = m.run_id WHERE r.version_id = f.active_version_id)",
+        "memories of runs that have not published the newest version": "SELECT count(*) FROM memories m "
+        "JOIN runs r ON r.id = m.run_id JOIN funnels f ON f.id = r.funnel_id "
+        "WHERE r.version_id IS NULL OR r.version_id <> f.active_version_id",
     }
     with database.read() as connection:
         for what, query in queries.items():

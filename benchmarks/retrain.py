@@ -33,7 +33,7 @@ from models.records import Counts
 from service.store.database import Database
 from service.store.funnels import declare_funnel
 from service.store.observations import merge_counts
-from service.store.tables import forecasts, parts, states, uploads, versions
+from service.store.tables import forecasts, memories, parts, states, uploads, versions
 from service.store.uploads import begin_upload, finish_upload
 
 Array = npt.NDArray[np.float64]
@@ -137,6 +137,7 @@ class Bench:
                 for query in (
                     sa.select(forecasts.c.payload).where(forecasts.c.version_id == newest),
                     sa.select(states.c.payload).where(states.c.version_id == newest),
+                    sa.select(memories.c.payload),
                     sa.select(parts.c.payload).where(parts.c.upload == last),
                 )
                 for row in connection.execute(query)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -48,11 +48,11 @@ FEW = 0.25
 class Fitted:
     """All series of a funnel, forecast at one cutoff.
 
-    memory: what the next fit can start from, a payload a block. calendar_note: whose holidays were found to be kept,
-    when no country is known. responses: by segment, for `models.levers.unpack`; empty unless asked for. appended,
-    refitted: series continued from memory, and fitted from their first period on. anew: why nothing could be
-    continued, though there was a memory. quarantined: segments whose fit failed, and how; their baseline answers, and
-    nothing is remembered of them, so that the next fit tries again.
+    memory: what the next fit can start from, a payload a block, unless it was handed over meanwhile. calendar_note:
+    whose holidays were found to be kept, when no country is known. responses: by segment, for `models.levers.unpack`;
+    empty unless asked for. appended, refitted: series continued from memory, and fitted from their first period on.
+    anew: why nothing could be continued, though there was a memory. quarantined: segments whose fit failed, and how;
+    their baseline answers, and nothing is remembered of them, so that the next fit tries again.
     """
 
     forecasts: tuple[Forecast, ...]
@@ -66,7 +66,7 @@ class Fitted:
     quarantined: Mapping[str, str] = field(default_factory=dict)
 
 
-def fit(
+def fit(  # noqa: PLR0913 - each is said by its name
     history: History,
     *,
     calendar: Calendar,
@@ -76,6 +76,7 @@ def fit(
     mapper: Mapper | None = None,
     responses: bool = False,
     apart: bool = False,
+    remember: Callable[[bytes], None] | None = None,
 ) -> Fitted:
     """Fit, forecast and score every series of a clean history.
 
@@ -96,13 +97,22 @@ def fit(
         Whether scenarios will be asked for.
     apart
         Whether the mapper gets even what is quicker computed here, as a series may take its process down.
+    remember
+        Given the memory, payload by payload, while what is left is fitted; None: it is in the result.
     """
     wishes = Wishes(scored, responses)
     threading.Thread(target=load_compiler, name="load-compiler", daemon=True).start()  # `before` may have to be read
     plan = make_plan(history, calendar=calendar, horizon=horizon, wishes=wishes, before=before)
     light = not apart and np.concatenate([block.changed for block in plan.blocks]).mean() < FEW
     chosen = in_threads if light or mapper is None else mapper
-    isolated = isolate(fit_block, plan.blocks, mapper=chosen, divide=divide)
+    memory: list[bytes] = []
+    remember = remember or memory.append
+
+    def take(result: BlockResult) -> BlockResult:
+        remember(result.memory)
+        return replace(result, memory=b"")
+
+    isolated = isolate(fit_block, plan.blocks, mapper=chosen, divide=divide, take=take)
     names, stages = (TOTAL, *history.segments), len(history.stages)
     quarantined = {names[row]: reason for row, reason in sorted(isolated.lost.items())}
     forecasts, scorecard = _series(history, isolated, quarantined, horizon=horizon, measure="count")
@@ -115,7 +125,7 @@ def fit(
     return Fitted(
         forecasts,
         scorecard,
-        tuple(result.memory for result in isolated.results),
+        tuple(memory),
         plan.note,
         _responses(history, isolated),
         len(forecasts) - refitted - len(quarantined) * stages,
@@ -219,12 +229,13 @@ def _responses(history: History, isolated: Isolated) -> dict[str, Array]:
     return {names[row]: answers[row] for row in sorted(answers)}
 
 
-def in_threads(function: Callable[[Any], Any], blocks: Sequence[Any]) -> list[Any]:
+def in_threads(function: Callable[[Any], Any], blocks: Sequence[Any]) -> Iterator[Any]:
     """Map over blocks in threads of this process: the kernels leave the interpreter's lock."""
     if len(blocks) == 1:
-        return [attempt(function, blocks[0])]
+        yield attempt(function, blocks[0])
+        return
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(partial(attempt, function), blocks))
+        yield from pool.map(partial(attempt, function), blocks)
 
 
 def _repairs_by_stage(history: History, measure: Measure) -> dict[str, list[Repair]]:

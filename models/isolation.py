@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -35,8 +35,9 @@ class Chunk(Protocol):
         ...
 
 
-Mapper = Callable[[Callable[[Any], Any], Sequence[Any]], list[Any]]
-"""Applies a function to every chunk, in threads, processes or on other machines: results in order, `Lost` for some."""
+Mapper = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
+"""Applies a function to every chunk, in threads, processes or on other machines: results in order, some maybe before
+others are there, `Lost` for some."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,10 +64,12 @@ def isolate(
     *,
     mapper: Mapper,
     divide: Callable[[Any, int], Sequence[Chunk]],
+    take: Callable[[Any], Any] = lambda result: result,
 ) -> Isolated:
     """Compute all chunks, and again the parts of those that are lost.
 
     `divide(chunk, size)` cuts a chunk into parts of at most `size` funnels, whose results are those of the whole.
+    `take` is given each result, in order, as soon as it is there; what it returns is kept.
     """
     done, results, lost = [], [], dict[int, str]()
     waiting = list(chunks)
@@ -78,7 +81,7 @@ def isolate(
                 failed.append((chunk, outcome))
             else:
                 done.append(chunk)
-                results.append(outcome)
+                results.append(take(outcome))
         funnels = sum(len(chunk.rows) for chunk, _ in failed)
         hopeless = number > 1 and len(failed) == len(waiting) and funnels > HOPELESS
         if number == ATTEMPTS or hopeless:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from service.retrain.basis import Basis, make_draft
 from service.store.database import Database
-from service.store.versions import Draft, read_memory
+from service.store.memories import read_memory
+from service.store.versions import Draft
 from service.workers import Pool, make_mapper
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Candidate:
     draft: Draft
 
 
-def fit_candidate(
+def fit_candidate(  # noqa: PLR0913 - each is said by its name
     database: Database,
     basis: Basis,
     history: History,
@@ -42,11 +43,12 @@ def fit_candidate(
     reason: str,
     pool: Pool,
     apart: bool,
+    remember: Callable[[bytes], None] | None,
     progress: Progress,
 ) -> Candidate:
     """Fit a clean history, from what the last fit left; `history` and `late` are from `basis.clean_history`.
 
-    `apart`: as a series may take down the process that fits it.
+    `apart`: as a series may take down the process that fits it. `remember`: see `models.engine.fit`.
     """
     from models import engine  # noqa: PLC0415 - loads the numeric libraries
 
@@ -62,6 +64,7 @@ def fit_candidate(
             mapper=mapper,
             responses=True,
             apart=apart,
+            remember=remember,
         )
     for segment, lost in fitted.quarantined.items():
         logger.warning("quarantined: %s", lost, extra={"funnel": basis.record.name, "segment": segment})

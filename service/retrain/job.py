@@ -23,9 +23,10 @@ from service.retrain.basis import (
     read_basis,
     reason_to_publish,
 )
-from service.retrain.candidate import Progress, fit_candidate
+from service.retrain.candidate import Candidate, Progress, fit_candidate
 from service.retrain.challenge import judge
 from service.retrain.live import live_after, with_live
+from service.retrain.publication import Publication
 from service.retrain.quarantine import check_quarantine, is_suspect, quarantined_in, reason_to_retry
 from service.retrain.reading import keep
 from service.retrain.start import Aside, RunEndedError, Started, start
@@ -33,6 +34,7 @@ from service.store.database import Database
 from service.store.errors import StoreError
 from service.store.funnels import get_funnel, lock_funnel
 from service.store.lease import check_lease, renew_lease
+from service.store.memories import forget, keep_only
 from service.store.runs import Phase, finish_run, report_run
 from service.store.versions import (
     Draft,
@@ -158,35 +160,51 @@ class Job:
         if reason is None:
             assert basis.active is not None
             return self._nothing_new(f"nothing new since version {basis.active.number}")
-        with self._phase("fit"):
-            fit = partial(
-                fit_candidate, self._database, reason=reason, pool=pool, apart=suspect, progress=self._progress
-            )
-            chosen = fit(basis, history, late)
-            former = champions_basis(basis)
-            rival = None if former is None else fit(former, *clean_history(former))
-        fitted = chosen.fitted
-        check_quarantine(fitted, active=basis.active)
-        if reason == reason_to_retry(basis.active) and set(quarantined_in(basis.active)) <= set(fitted.quarantined):
-            assert basis.active is not None
-            return self._nothing_new(f"nothing new since version {basis.active.number}; what is quarantined stays so")
-        with self._phase("publish"):
-            verdict = judge(
-                basis.active, chosen.draft, None if rival is None else rival.draft, scorecard=basis.scorecard
-            )
-            self._counts |= {
-                "promoted": len(fitted.forecasts) if verdict is not None and verdict.promoted else 0,
-                "kept": len(fitted.forecasts) if verdict is not None and not verdict.promoted else 0,
-            }
-            if verdict is not None:
-                reason = f"{reason}; {verdict.reason}"
-            if verdict is not None and not verdict.promoted:
-                if rival is None:
-                    return self._nothing_new(reason)
-                chosen = rival
-                check_quarantine(chosen.fitted, active=basis.active)
-            live = live_after(issued, chosen.history, chosen.fitted)
-            return self._publish(chosen.basis, with_live(replace(chosen.draft, reason=reason), live), chosen.fitted)
+        with Publication(self._database, self._run_id) as publication:
+            with self._phase("fit"):
+                former = champions_basis(basis)
+                fit = partial(
+                    fit_candidate,
+                    self._database,
+                    reason=reason,
+                    pool=pool,
+                    apart=suspect,
+                    remember=publication.remember if former is None else None,  # of two, one will be published
+                    progress=self._progress,
+                )
+                chosen = fit(basis, history, late)
+                rival = None if former is None else fit(former, *clean_history(former))
+            check_quarantine(chosen.fitted, active=basis.active)
+            lost = set(chosen.fitted.quarantined)
+            if reason == reason_to_retry(basis.active) and set(quarantined_in(basis.active)) <= lost:
+                assert basis.active is not None
+                said = f"nothing new since version {basis.active.number}; what is quarantined stays so"
+                return self._nothing_new(said)
+            with self._phase("publish"):
+                return self._publish_better(chosen, rival, issued, publication)
+
+    def _publish_better(
+        self, chosen: Candidate, rival: Candidate | None, issued: bytes | None, publication: Publication
+    ) -> RunResult:
+        """Publish the candidate, unless what is served was made under conditions that score better."""
+        basis, reason, series = chosen.basis, chosen.draft.reason, len(chosen.fitted.forecasts)
+        theirs = None if rival is None else rival.draft
+        verdict = judge(basis.active, chosen.draft, theirs, scorecard=basis.scorecard)
+        promoted = verdict is not None and verdict.promoted
+        kept = verdict is not None and not promoted
+        self._counts |= {"promoted": series if promoted else 0, "kept": series if kept else 0}
+        if verdict is not None:
+            reason = f"{reason}; {verdict.reason}"
+        if kept:
+            if rival is None:
+                return self._nothing_new(reason)
+            chosen = rival
+            check_quarantine(chosen.fitted, active=basis.active)
+        for block in chosen.fitted.memory:
+            publication.remember(block)
+        live = live_after(issued, chosen.history, chosen.fitted)
+        draft = with_live(replace(chosen.draft, reason=reason), live)
+        return self._publish(chosen.basis, draft, chosen.fitted, publication)
 
     def fail(self, error: BaseException) -> None:
         """Mark the run failed, with the reason."""
@@ -194,7 +212,7 @@ class Job:
         with self._database.write() as connection:
             finish_run(connection, self._run_id, status="failed", reason=reason, now=self._now(), phases=self._phases())
 
-    def _publish(self, basis: Basis, draft: Draft, fitted: Fitted) -> RunResult:
+    def _publish(self, basis: Basis, draft: Draft, fitted: Fitted, publication: Publication) -> RunResult:
         """Version, forecasts, states, what is served and the end of the run: all in one transaction, or none."""
         self._counts |= {
             "series": len(fitted.forecasts),
@@ -205,10 +223,12 @@ class Job:
             "refitted": fitted.refitted,
             "quarantined": len(fitted.quarantined) * len(basis.record.funnel.stages),
         }
-        with self._database.write() as connection:
+        with publication.transaction() as connection:
             lock_funnel(connection, basis.record.id)
             check_lease(connection, self._lease, now=self._now())
             stopped = self._chosen_meanwhile(connection, basis) or overtaken(connection, basis, draft)
+            if stopped:
+                forget(connection, self._run_id)
             version = None if stopped else self._publish_version(connection, basis, draft, fitted)
             reason = self._finish(connection, stopped or draft.reason, version)
         return self._result(reason, version)
@@ -224,12 +244,12 @@ class Job:
     def _publish_version(self, connection: Connection, basis: Basis, draft: Draft, fitted: Fitted) -> Version:
         if basis.reading is not None:
             keep(connection, basis.record.id, basis.reading)
+        keep_only(connection, basis.record.id, self._run_id)
         return publish_version(
             connection,
             basis.record.id,
             draft,
             made=fitted.forecasts,
-            memory=fitted.memory,
             responses=fitted.responses,
             now=self._now(),
         )

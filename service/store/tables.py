@@ -205,6 +205,15 @@ parts = Table(
     Column("payload", LargeBinary, nullable=False),
 )
 
+# Written while a run is still at it, and before there is a version.
+memories = Table(
+    "memories",
+    metadata,
+    Column("run_id", ForeignKey("runs.id"), primary_key=True, autoincrement=False),
+    key("number", Integer),
+    Column("payload", LargeBinary, nullable=False),
+)
+
 runs = Table(
     "runs",
     metadata,

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection, Row
 from models.forecast import Forecast
 from models.funnel import Funnel
 from models.state import arrays_from_bytes, bytes_from_arrays, bytes_from_forecast, forecast_from_bytes
-from service.store.bulk import as_bytes, insert_rows, stream_rows
+from service.store.bulk import as_bytes, insert_rows
 from service.store.errors import VersionNotFoundError
 from service.store.funnels import (
     count_activation,
@@ -28,8 +28,6 @@ from service.store.view import clear_published, show
 
 RESPONSE = "response/"
 """How the name of a state begins that holds the responses of a segment's transitions."""
-MEMORY = "memory/"
-"""How the name of a state begins that the next retrain starts from."""
 LIVE = "live"
 """Name of the state that scores what was published, see `models.live`."""
 VIEW = "view/"
@@ -97,13 +95,11 @@ def publish_version(
     draft: Draft,
     *,
     made: Sequence[Forecast],
-    memory: Sequence[bytes] = (),
     responses: Mapping[str, Any] | None = None,
     now: datetime,
 ) -> Version:
     """Store a version with its forecasts, and serve it: in the caller's transaction, so all or nothing.
 
-    `memory`: what the next retrain starts from, see `models.memory`; that of earlier versions is dropped.
     `responses` by segment, see `models.levers.pack`.
     """
     lock_funnel(connection, funnel_id)
@@ -131,19 +127,16 @@ def publish_version(
     clear_published(connection, funnel_id)
     show(connection, funnel_id, version.id, made)
     earlier = sa.select(versions.c.id).where(versions.c.funnel_id == funnel_id)
-    passing = sa.or_(states.c.name.startswith(MEMORY), states.c.name == LIVE)
-    connection.execute(sa.delete(states).where(states.c.version_id.in_(earlier), passing))
-    insert_rows(connection, states, ((version.id, *state) for state in _states(draft, memory, responses or {})))
+    connection.execute(sa.delete(states).where(states.c.version_id.in_(earlier), states.c.name == LIVE))
+    insert_rows(connection, states, ((version.id, *state) for state in _states(draft, responses or {})))
     set_active_version(connection, funnel_id, version.id)
     return version
 
 
-def _states(draft: Draft, memory: Sequence[bytes], responses: Mapping[str, Any]) -> Iterator[tuple[str, bytes]]:
+def _states(draft: Draft, responses: Mapping[str, Any]) -> Iterator[tuple[str, bytes]]:
     """Name and payload of each state of a version."""
     if draft.live:
         yield LIVE, draft.live
-    for number, payload in enumerate(memory):
-        yield f"{MEMORY}{number:06}", payload
     named = {RESPONSE + segment: values for segment, values in responses.items()}
     named |= {VIEW + name: values for name, values in draft.views.items()}
     for name, values in named.items():
@@ -209,16 +202,6 @@ def read_forecasts(connection: Connection, version_id: int) -> dict[tuple[str, s
     query = sa.select(forecasts.c.payload).where(forecasts.c.version_id == version_id)
     made = (forecast_from_bytes(payload) for (payload,) in connection.execute(as_bytes(query)))
     return {(forecast.segment, forecast.stage): forecast for forecast in made}
-
-
-def read_memory(connection: Connection, funnel_id: int) -> Iterator[bytes]:
-    """What the last version published left for the next retrain, block by block; nothing before the first.
-
-    All of it at once would be most of what a retrain holds.
-    """
-    query = sa.select(states.c.payload).join(versions, versions.c.id == states.c.version_id)
-    query = query.where(versions.c.funnel_id == funnel_id, states.c.name.startswith(MEMORY))
-    return (payload for (payload,) in stream_rows(connection, query.order_by(*states.primary_key)))
 
 
 def read_live(connection: Connection, funnel_id: int) -> bytes | None:

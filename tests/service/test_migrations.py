@@ -14,7 +14,7 @@ from alembic.script import ScriptDirectory
 from service import migrations
 from service.store.database import Database
 from service.store.errors import SchemaError
-from service.store.tables import SCHEMA_HEAD, metadata
+from service.store.tables import SCHEMA_HEAD, memories, metadata, runs, states
 
 
 @pytest.fixture
@@ -57,10 +57,11 @@ def test_large_columns_are_compressed_by_lz4_on_postgresql_or_not_at_all(empty_p
     found = catalogue(
         empty_postgres_url,
         "SELECT attrelid::regclass || '.' || attname, attcompression, attstorage FROM pg_attribute "
-        "WHERE attrelid::regclass::text IN ('forecasts', 'states', 'parts', 'published', 'versions') "
+        "WHERE attrelid::regclass::text IN ('forecasts', 'states', 'memories', 'parts', 'published', 'versions') "
         "AND attname IN ('payload', 'steps', 'scorecard')",
     )
-    named = {"forecasts.payload", "states.payload", "parts.payload", "published.steps", "versions.scorecard"}
+    payloads = {f"{table}.payload" for table in ("forecasts", "states", "memories", "parts")}
+    named = payloads | {"published.steps", "versions.scorecard"}
     assert {name for name, *_ in found} == named
     known = "SELECT 'lz4' = ANY(enumvals) FROM pg_settings WHERE name = 'default_toast_compression'"
     if catalogue(empty_postgres_url, known)[0][0]:
@@ -133,6 +134,28 @@ def test_each_way_down_and_up_again_keeps_the_data_that_both_schemas_know(databa
                     connection.execute(sa.insert(table).values(row))
             after = contents(connection)
         assert {name: {column: after[name][column] for column in row} for name, row in kept.items()} == kept
+
+
+def test_what_a_run_remembered_moves_to_its_own_table_and_back(database):
+    payloads = [bytes([number]) * 3000 for number in range(3)]
+    with database.write() as connection:
+        for table in metadata.sorted_tables:
+            row = {column.name: sample(column) for column in table.columns}
+            if table.name == "memories":
+                rows = [row | {"number": number, "payload": payload} for number, payload in enumerate(payloads)]
+                connection.execute(sa.insert(table), rows)
+            else:
+                connection.execute(sa.insert(table).values(row | ({"status": "succeeded"} if table is runs else {})))
+        migrations.downgrade(connection, "0009")
+        query = "SELECT name, payload FROM states WHERE name LIKE 'memory/%' ORDER BY name"
+        old = [(name, bytes(payload)) for name, payload in connection.execute(sa.text(query))]
+    assert old == [(f"memory/{number:06}", payload) for number, payload in enumerate(payloads)]
+    assert database.migrate() is True
+    with database.read() as connection:
+        assert list(connection.execute(sa.select(memories).order_by(memories.c.number))) == [
+            (1, number, payload) for number, payload in enumerate(payloads)
+        ]
+        assert list(connection.execute(sa.select(states.c.name))) == [("text é",)]
 
 
 def test_several_that_start_at_once_migrate_once(store_url):

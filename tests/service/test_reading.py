@@ -19,11 +19,12 @@ from models.state import bytes_from_forecast
 from service.retrain import retrain
 from service.store.database import Database
 from service.store.funnels import declare_funnel, get_funnel
+from service.store.memories import read_memory
 from service.store.observations import merge_counts, merge_events, read_counts, read_events
 from service.store.parts import read_parts
 from service.store.tables import metadata, parts
 from service.store.uploads import begin_upload, finish_upload
-from service.store.versions import list_versions, read_forecasts, read_memory, read_scorecard
+from service.store.versions import list_versions, read_forecasts, read_scorecard
 
 DAY = 86_400_000_000
 FIRST, BASE = 19_780, 50

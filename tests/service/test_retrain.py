@@ -26,6 +26,7 @@ from service.store.database import Database
 from service.store.errors import LeaseLostError
 from service.store.funnels import declare_funnel, get_funnel
 from service.store.lease import Held, acquire_lease, check_lease, renew_lease
+from service.store.memories import read_memory
 from service.store.observations import merge_counts
 from service.store.runs import fail_silent_runs, finish_run, get_run, list_runs, queue_run, report_run
 from service.store.uploads import begin_upload, finish_upload
@@ -34,7 +35,6 @@ from service.store.versions import (
     get_version,
     list_versions,
     read_forecasts,
-    read_memory,
     read_scorecard,
 )
 from service.workers import Pool
@@ -398,5 +398,6 @@ def test_a_version_activated_during_a_retrain_stays_served(database, store_url, 
     with database.read() as connection:
         active = get_funnel(connection, "sales").active_version_id
         assert get_version(connection, active).number == chosen
+        assert len(list(read_memory(connection, funnel_id))) == 1  # nothing is left of what was stopped
     assert versions(database) == [2, 1]
     assert retrain(database, "sales", now=NOW).version.number == 3

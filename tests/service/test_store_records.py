@@ -26,7 +26,6 @@ from service.store.versions import (
     list_versions,
     publish_version,
     read_forecasts,
-    read_memory,
     read_scorecard,
 )
 from service.store.versions import version_as_of as as_of
@@ -57,9 +56,7 @@ def publish(database: Database, funnel_id: int, *, level: float, now: datetime =
     )
     with database.write() as connection:
         made = [forecast(stage, level) for stage in FUNNEL.stages]
-        return publish_version(
-            connection, funnel_id, draft, made=made, memory=[f"block of level {level:g}".encode()], now=now
-        )
+        return publish_version(connection, funnel_id, draft, made=made, now=now)
 
 
 def test_a_funnel_comes_back_as_it_was_declared(database):
@@ -140,7 +137,6 @@ def test_a_published_version_comes_back_whole_and_is_the_one_served(database):
         assert as_of(connection, funnel_id, NOW + HOUR / 2) == first
         assert as_of(connection, funnel_id, NOW - HOUR) is None
         made = read_forecasts(connection, first.id)
-        assert list(read_memory(connection, funnel_id)) == [b"block of level 2"]
         assert read_scorecard(connection, first.id) == ({"wql": None},)
     assert sorted(made) == [("total", "lead"), ("total", "won")]
     assert_array_equal(made["total", "won"].mean, [1.0, 1.0, 1.0])

@@ -1,0 +1,39 @@
+"""What the run that published last left for the next one to continue from, see `models.memory`: a payload a block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from service.store.bulk import rows_into, stream_rows
+from service.store.tables import memories, runs
+
+
+def read_memory(connection: Connection, funnel_id: int) -> Iterator[bytes]:
+    """Block by block, as all of it at once would be most of what a retrain holds; nothing before the first version."""
+    query = sa.select(memories.c.payload).join(runs, runs.c.id == memories.c.run_id)
+    query = query.where(runs.c.funnel_id == funnel_id).order_by(*memories.primary_key)
+    return (payload for (payload,) in stream_rows(connection, query))
+
+
+@contextmanager
+def memory_of_run(connection: Connection, run_id: int) -> Iterator[Callable[[bytes], None]]:
+    """Takes block after block into the transaction of the connection, which does nothing else until the last one."""
+    numbers = count()
+    with rows_into(connection, memories) as insert:
+        yield lambda payload: insert((run_id, next(numbers), payload))
+
+
+def keep_only(connection: Connection, funnel_id: int, run_id: int) -> None:
+    """Drop what earlier runs of the funnel left; in the transaction that publishes what this one made."""
+    earlier = sa.select(runs.c.id).where(runs.c.funnel_id == funnel_id, runs.c.id != run_id)
+    connection.execute(sa.delete(memories).where(memories.c.run_id.in_(earlier)))
+
+
+def forget(connection: Connection, run_id: int) -> None:
+    """Drop what a run left, as it publishes nothing."""
+    connection.execute(sa.delete(memories).where(memories.c.run_id == run_id))
