@@ -6,10 +6,12 @@ from contextlib import nullcontext
 from datetime import UTC, datetime
 
 import pytest
+import sqlalchemy as sa
 
 from models.funnel import Funnel
 from service.retrain.publication import Publication
 from service.store.database import Database
+from service.store.errors import StoreUnavailableError
 from service.store.funnels import declare_funnel, lock_funnel
 from service.store.memories import keep_only, read_memory
 from service.store.runs import queue_run, report_run
@@ -83,6 +85,24 @@ def test_others_write_to_the_funnel_and_to_the_run_meanwhile(database, funnel_id
         with publication.transaction():
             pass
     assert remembered(database, funnel_id) == BLOCKS[:2]
+
+
+def test_a_server_that_goes_away_during_the_fit_is_told_as_one_that_does_not_answer(database, funnel_id, run_id):
+    if database.dialect != "postgresql":
+        pytest.skip("a file does not go away")
+
+    def lose() -> None:
+        with Publication(database, run_id) as publication:
+            publication.remember(BLOCKS[0])
+            with database.write() as connection:
+                query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+                assert connection.execute(sa.text(f"{query} AND query LIKE 'COPY memories%'")).scalar()
+            with publication.transaction():
+                pass
+
+    with pytest.raises(StoreUnavailableError):
+        lose()
+    assert remembered(database, funnel_id) == []
 
 
 def test_only_the_memory_of_the_run_that_publishes_last_is_kept_and_that_of_other_funnels(database, funnel_id, run_id):
