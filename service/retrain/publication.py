@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from types import TracebackType
 from typing import Self
@@ -10,7 +10,7 @@ from typing import Self
 from sqlalchemy.engine import Connection
 
 from service.store.database import Database
-from service.store.memories import memory_of_run
+from service.store.memories import keep_block
 
 
 class AbandonedError(Exception):
@@ -27,10 +27,10 @@ class Publication:
 
     def __init__(self, database: Database, run_id: int) -> None:
         self._database, self._run_id = database, run_id
-        self._transaction, self._blocks = ExitStack(), ExitStack()
+        self._transaction = ExitStack()
         self._connection: Connection | None = None
         self._held: list[bytes] = []
-        self._take: Callable[[bytes], None] = self._held.append
+        self._kept = 0
 
     def __enter__(self) -> Self:
         return self
@@ -43,22 +43,25 @@ class Publication:
 
     def remember(self, payload: bytes) -> None:
         """One more block of what the next run is to start from."""
-        if self._connection is None and self._database.dialect == "postgresql":
-            self._begin()
-        self._take(payload)
+        if self._database.dialect == "postgresql":
+            self._keep(payload)
+        else:
+            self._held.append(payload)
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         """With all that is remembered; committed, durably, when the block ends; rolled back when it raises."""
-        connection = self._connection or self._begin()
+        connection = self._begun()
         for payload in self._held:
-            self._take(payload)
-        self._blocks.close()
+            self._keep(payload)
         yield connection
         self._transaction.close()
 
-    def _begin(self) -> Connection:
-        self._connection = self._transaction.enter_context(self._database.write())
-        self._transaction.push(self._blocks)
-        self._take = self._blocks.enter_context(memory_of_run(self._connection, self._run_id))
+    def _keep(self, payload: bytes) -> None:
+        keep_block(self._begun(), self._run_id, self._kept, payload)
+        self._kept += 1
+
+    def _begun(self) -> Connection:
+        if self._connection is None:
+            self._connection = self._transaction.enter_context(self._database.write())
         return self._connection

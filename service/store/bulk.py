@@ -6,9 +6,8 @@ what it is asked for otherwise, they are twice as many, written and read digit b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
-from functools import partial
+from collections.abc import Iterable, Iterator
+from contextlib import closing
 from typing import Any
 
 import sqlalchemy as sa
@@ -24,24 +23,17 @@ TYPES: dict[type[Any], str] = {sa.Integer: "int4", sa.BigInteger: "int8", sa.Tex
 
 def insert_rows(connection: Connection, table: sa.Table, rows: Iterable[tuple[Any, ...]]) -> None:
     """Insert rows, each with a value for every column of the table; they are asked for one by one."""
-    with rows_into(connection, table) as insert:
-        for row in rows:
-            insert(row)
-
-
-@contextmanager
-def rows_into(connection: Connection, table: sa.Table) -> Iterator[Callable[[tuple[Any, ...]], None]]:
-    """What inserts a row, as for `insert_rows`; nothing else can be done on this connection meanwhile."""
     names = commas(column.name for column in table.columns)
     cursor: Any = connection.connection.cursor()
     with closing(cursor):
         if connection.dialect.name == "postgresql":
             with cursor.copy(f"COPY {table.name} ({names}) FROM STDIN (FORMAT BINARY)") as copy:
                 copy.set_types([TYPES[type(column.type)] for column in table.columns])
-                yield copy.write_row
+                for row in rows:
+                    copy.write_row(row)
         else:
             marks = commas("?" for _ in table.columns)
-            yield partial(cursor.execute, f"INSERT INTO {table.name} ({names}) VALUES ({marks})")  # noqa: S608
+            cursor.executemany(f"INSERT INTO {table.name} ({names}) VALUES ({marks})", rows)  # noqa: S608
 
 
 def stream_rows(connection: Connection, query: sa.Select[Any]) -> Iterator[tuple[Any, ...]]:

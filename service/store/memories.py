@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from itertools import count
+from collections.abc import Iterator
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from service.store.bulk import rows_into, stream_rows
+from service.store.bulk import insert_rows, stream_rows
 from service.store.tables import memories, runs
 
 
@@ -20,12 +18,9 @@ def read_memory(connection: Connection, funnel_id: int) -> Iterator[bytes]:
     return (payload for (payload,) in stream_rows(connection, query))
 
 
-@contextmanager
-def memory_of_run(connection: Connection, run_id: int) -> Iterator[Callable[[bytes], None]]:
-    """Takes block after block into the transaction of the connection, which does nothing else until the last one."""
-    numbers = count()
-    with rows_into(connection, memories) as insert:
-        yield lambda payload: insert((run_id, next(numbers), payload))
+def keep_block(connection: Connection, run_id: int, number: int, payload: bytes) -> None:
+    """Keep a block of what a run leaves; by a statement of its own, as COPY stores up to 1,000 rows at its very end."""
+    insert_rows(connection, memories, [(run_id, number, payload)])
 
 
 def keep_only(connection: Connection, funnel_id: int, run_id: int) -> None:
