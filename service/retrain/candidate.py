@@ -24,6 +24,10 @@ Progress = Callable[[str, int, int], None]
 """Called with the phase, how many of its parts are done, and how many there are."""
 
 
+def ignore_progress(_phase: str, _done: int, _total: int) -> None:
+    """Nobody watches."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
     """A fit, what it was made of, and the version that it would be."""

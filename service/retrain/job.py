@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal, Self
 
 from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DBAPIError
 
 from models.errors import NearcastError
 from service.retrain.basis import (
@@ -23,7 +24,7 @@ from service.retrain.basis import (
     read_basis,
     reason_to_publish,
 )
-from service.retrain.candidate import Candidate, Progress, fit_candidate
+from service.retrain.candidate import Candidate, Progress, fit_candidate, ignore_progress
 from service.retrain.challenge import judge
 from service.retrain.live import live_after, with_live
 from service.retrain.publication import Publication
@@ -208,7 +209,10 @@ class Job:
 
     def fail(self, error: BaseException) -> None:
         """Mark the run failed, with the reason."""
-        reason = str(error) if isinstance(error, NearcastError) else f"{type(error).__name__}: {error}"
+        said = (
+            "the log has it in full" if isinstance(error, DBAPIError) else error
+        )  # that would tell statement and rows
+        reason = str(error) if isinstance(error, NearcastError) else f"{type(error).__name__}: {said}"
         with self._database.write() as connection:
             finish_run(connection, self._run_id, status="failed", reason=reason, now=self._now(), phases=self._phases())
 
@@ -307,13 +311,9 @@ class Job:
                     report_run(connection, self._run_id, now=self._now(), phases=self._phases())
                     renew_lease(connection, self._lease, now=self._now(), length=self._length)
             except StoreError as error:
-                logger.warning("run %s cannot report: %s", self._run_id, error)
+                logger.warning("run %s cannot report: %s", self._run_id, error.in_full())
 
 
 def clock() -> float:
     """Seconds that go on while the machine sleeps, where the system tells them."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
-
-
-def ignore_progress(_phase: str, _done: int, _total: int) -> None:
-    """Nobody watches."""

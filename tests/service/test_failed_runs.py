@@ -6,6 +6,7 @@ import sys
 from datetime import UTC, datetime
 
 import pytest
+from sqlalchemy.exc import IntegrityError
 
 from models.funnel import Funnel
 from service.cli import main
@@ -56,6 +57,15 @@ def test_what_the_driver_says_is_in_the_log_with_the_run_and_not_in_its_reason(c
     assert (line["level"], line["message"], line["run_id"]) == ("warning", "the run failed", run.id)
     assert line["reason"] == "the database does not answer: 10.0.0.7 port 5432 failed"
     assert "exception" not in line
+
+
+def test_a_statement_and_its_rows_are_in_the_log_and_not_in_the_reason(carry_out, monkeypatch):
+    fail_with(
+        monkeypatch, IntegrityError("INSERT INTO events VALUES (?)", ("someone@example.com",), Exception("twice"))
+    )
+    _, run, [line] = carry_out()
+    assert run.reason == "IntegrityError: the log has it in full"
+    assert "someone@example.com" in line["exception"]
 
 
 def test_a_defect_is_in_the_log_with_its_traceback(carry_out, monkeypatch):
