@@ -18,7 +18,7 @@ from models.origins import Origins
 Array = npt.NDArray[np.float64]
 Days = npt.NDArray[np.int64]
 
-EXPERTS: tuple[str, ...] = ("level", "smoothing_log", "smoothing_sqrt", "yearly")
+EXPERTS: tuple[str, ...] = ("level", "smoothing", "yearly")
 GROWTH = 7.0
 """No expert forecasts more than this multiple of the recent maximum (plus one): the explosion guard."""
 RECENT = 120
@@ -35,8 +35,7 @@ class UnivariateState:
     """
 
     level: level.LevelState
-    logs: smoothing.SmoothingState
-    roots: smoothing.SmoothingState
+    smoothing: smoothing.SmoothingState
     past: Array
     combination: combination.CombinationState
     recent: Array
@@ -65,8 +64,7 @@ def make_state(series: int, *, horizon: int, season_length: int) -> UnivariateSt
     """Return the state before the first period."""
     return UnivariateState(
         level=level.make_state(series, season_length=season_length),
-        logs=smoothing.make_state(series, season_length=season_length),
-        roots=smoothing.make_state(series, season_length=season_length),
+        smoothing=smoothing.make_state(series, season_length=season_length),
         past=yearly.make_past(series, season_length=season_length),
         combination=combination.make_state(series, experts=len(EXPERTS), horizon=horizon),
         recent=np.full((series, RECENT), np.nan),
@@ -113,9 +111,7 @@ def roll(state: UnivariateState, counts: Array, day_types: Days, *, origins: Ori
 
 def run_experts(
     state: UnivariateState, counts: Array, day_types: Days, *, origins: Days, horizon: int, caps: Array
-) -> tuple[
-    Array, npt.NDArray[np.bool_], tuple[level.LevelState, smoothing.SmoothingState, smoothing.SmoothingState, Array]
-]:
+) -> tuple[Array, npt.NDArray[np.bool_], tuple[level.LevelState, smoothing.SmoothingState, Array]]:
     """Forecasts of every expert at every origin, (experts, n, origins, horizon), >= 0; where the yearly one has nothing
     to say, (n, origins); and the states after.
 
@@ -124,19 +120,13 @@ def run_experts(
     """
     level_state, levels = level.advance(state.level, counts, day_types, origins=origins, horizon=horizon)
     log_state, logs = smoothing.advance(
-        state.logs, np.log1p(counts), day_types, origins=origins, horizon=horizon, caps=np.log1p(caps)
+        state.smoothing, np.log1p(counts), day_types, origins=origins, horizon=horizon, caps=np.log1p(caps)
     )
-    root_state, roots = smoothing.advance(
-        state.roots, np.sqrt(counts), day_types, origins=origins, horizon=horizon, caps=np.sqrt(caps)
-    )
+    season_length = state.smoothing.count.shape[1]
     past, ratios = yearly.advance(
-        state.past, counts, day_types, origins=origins, horizon=horizon, season_length=state.roots.count.shape[1]
+        state.past, counts, day_types, origins=origins, horizon=horizon, season_length=season_length
     )
-    return (
-        _collect(levels, logs, roots, ratios, caps),
-        np.isnan(ratios[:, :, 0]),
-        (level_state, log_state, root_state, past),
-    )
+    return _collect(levels, logs, ratios, caps), np.isnan(ratios[:, :, 0]), (level_state, log_state, past)
 
 
 def _prior(silent: npt.NDArray[np.bool_], *, pending: int) -> Array:
@@ -147,25 +137,18 @@ def _prior(silent: npt.NDArray[np.bool_], *, pending: int) -> Array:
 
 
 @kernel
-def _collect(levels: Array, logs: Array, roots: Array, ratios: Array, caps: Array) -> Array:
-    """All experts on the scale of counts, within 0 and the caps; the level where one is silent, else 0.
-
-    What last year says is said of the forecast by logarithms: both are ratios.
-    """
-    out = np.empty((4, *logs.shape))
+def _collect(levels: Array, logs: Array, ratios: Array, caps: Array) -> Array:
+    """All experts on the scale of counts, within 0 and the caps; the level where one is silent, else 0."""
+    out = np.empty((3, *logs.shape))
     for i in range(logs.shape[0]):
         for o in range(logs.shape[1]):
             for h in range(logs.shape[2]):
                 level = levels[i, o, h] if not np.isnan(levels[i, o, h]) else 0.0
-                multiple = np.expm1(max(logs[i, o, h], 0.0)) if not np.isnan(logs[i, o, h]) else level
-                root = max(roots[i, o, h], 0.0)
-                square = root * root if not np.isnan(roots[i, o, h]) else level
-                middle = max(min(level, multiple), min(max(level, multiple), square))
+                smooth = np.expm1(max(logs[i, o, h], 0.0)) if not np.isnan(logs[i, o, h]) else level
                 out[0, i, o, h] = level
-                out[1, i, o, h] = multiple
-                out[2, i, o, h] = square
-                out[3, i, o, h] = middle if np.isnan(ratios[i, o, h]) else multiple * ratios[i, o, h]
-                for m in range(4):
+                out[1, i, o, h] = smooth
+                out[2, i, o, h] = (level + smooth) / 2 if np.isnan(ratios[i, o, h]) else smooth * ratios[i, o, h]
+                for m in range(3):
                     out[m, i, o, h] = min(out[m, i, o, h], caps[i, o])
     return out
 
