@@ -30,7 +30,7 @@ NEIGHBOUR = 0.3
 OUTLIER = 5.0
 """Squared errors beyond this multiple of a rough variance are cut to it; the scales see them whole."""
 MINIMUM_ORIGINS = 6
-PHI, PSI, PSEUDO = 1.2, 0.03, 8.0
+PHI, PSI, PSEUDO = 1.2, 0.02, 50.0
 """Where phi and psi start, and the number of origins that this start is worth."""
 UNKNOWN = (1.5, 0.05, 1.0, 1.0, 1.0)
 """Spread with fewer than MINIMUM_ORIGINS origins."""
