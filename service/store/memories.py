@@ -12,9 +12,12 @@ from service.store.tables import memories, runs
 
 
 def read_memory(connection: Connection, funnel_id: int) -> Iterator[bytes]:
-    """Block by block, as all of it at once would be most of what a retrain holds; nothing before the first version."""
-    query = sa.select(memories.c.payload).join(runs, runs.c.id == memories.c.run_id)
-    query = query.where(runs.c.funnel_id == funnel_id).order_by(*memories.primary_key)
+    """Block by block, as all of it at once would be most of what a retrain holds; nothing before the first version.
+
+    Not by a join: SQLite would begin with the runs, and sort all blocks, payloads and all, before it gives the first.
+    """
+    of_funnel = sa.select(runs.c.id).where(runs.c.funnel_id == funnel_id)
+    query = sa.select(memories.c.payload).where(memories.c.run_id.in_(of_funnel)).order_by(*memories.primary_key)
     return (payload for (payload,) in stream_rows(connection, query))
 
 

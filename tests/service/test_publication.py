@@ -116,3 +116,15 @@ def test_only_the_memory_of_the_run_that_publishes_last_is_kept_and_that_of_othe
                 keep_only(connection, funnel, run)
     assert remembered(database, funnel_id) == [b"of 2"]
     assert remembered(database, other) == [b"of 1"]
+
+
+def test_memory_is_read_as_it_lies_and_not_sorted_before_the_first_block(database):
+    if database.dialect != "sqlite":
+        pytest.skip("PostgreSQL sorts references, not payloads")
+    asked: list[str] = []
+    sa.event.listen(database.engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
+    with database.read() as connection:
+        assert list(read_memory(connection, 1)) == []
+        (query,) = [statement for statement in asked if "memories" in statement]
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}", (1,)).all()
+    assert not [step for step in plan if "TEMP B-TREE" in str(step)]
