@@ -49,10 +49,10 @@ class Fitted:
     """All series of a funnel, forecast at one cutoff.
 
     memory: what the next fit can start from, a payload a block, unless it was handed over meanwhile. calendar_note:
-    whose holidays were found to be kept, when no country is known. responses: by segment, for `models.levers.unpack`;
-    empty unless asked for. appended, refitted: series continued from memory, and fitted from their first period on.
-    anew: why nothing could be continued, though there was a memory. quarantined: segments whose fit failed, and how;
-    their baseline answers, and nothing is remembered of them, so that the next fit tries again.
+    whose holidays were found to be kept, when no country is declared, or not that one's. responses: by segment, for
+    `models.levers.unpack`; empty unless asked for. appended, refitted: series continued from memory, and fitted from
+    their first period on. anew: why nothing could be continued, though there was a memory. quarantined: segments whose
+    fit failed, and how; their baseline answers, and nothing is remembered of them, so that the next fit tries again.
     """
 
     forecasts: tuple[Forecast, ...]

@@ -90,8 +90,12 @@ def infer_observance(
     periods = counts.shape[1]
     days = np.arange(first, first + periods + horizon)
     kept = _kept(days, countries)
-    evidence = _evidence(_falls(counts), known=np.asarray(kept[:, :periods].any(axis=0)))
-    support = np.append(kept[:, :periods] @ evidence, 0.0)
+    past, falls = kept[:, :periods], _falls(counts)
+    holidays = np.asarray(past.any(axis=0))
+    support = np.append(past @ _evidence(falls, known=holidays), 0.0)
+    if declared and likely is not None:  # its days may be special by a rise as well
+        special = _evidence(-np.abs(falls), known=holidays)
+        support[countries.index(likely)] = past[countries.index(likely)] @ special
     prior = np.append(np.full(len(countries), (1 - NONE_PRIOR) / len(countries)), NONE_PRIOR)
     if likely is not None:
         ahead = DECLARED_PRIOR if declared else LIKELY_PRIOR

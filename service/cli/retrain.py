@@ -141,7 +141,10 @@ def line_from_result(funnel: str, result: RunResult) -> str:
         return f"{funnel}: {result.reason}"
     seconds = sum(phase.seconds for phase in result.phases)
     served = f"version {result.version.number} is served" if result.version else "no new version"
-    return f"{funnel}: {served} after {seconds:.1f} s: {result.reason}"
+    line = f"{funnel}: {served} after {seconds:.1f} s: {result.reason}"
+    if result.version and result.version.quality["holidays"] != result.version.calendar:
+        line += f"\n  {result.version.quality['holidays']}"
+    return line
 
 
 def document_from_result(funnel: str, result: RunResult) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal, Self
 
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import DBAPIError
 
 from models.errors import NearcastError
 from service.retrain.basis import (
@@ -209,9 +208,8 @@ class Job:
 
     def fail(self, error: BaseException) -> None:
         """Mark the run failed, with the reason."""
-        said = (
-            "the log has it in full" if isinstance(error, DBAPIError) else error
-        )  # that would tell statement and rows
+        private = isinstance(error, self._database.driver_errors)  # they tell statements and rows
+        said = "the log has it in full" if private else error
         reason = str(error) if isinstance(error, NearcastError) else f"{type(error).__name__}: {said}"
         with self._database.write() as connection:
             finish_run(connection, self._run_id, status="failed", reason=reason, now=self._now(), phases=self._phases())

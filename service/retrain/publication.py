@@ -20,9 +20,10 @@ class AbandonedError(Exception):
 class Publication:
     """What a run remembers, and then the transaction that publishes; a context that undoes all that was not published.
 
-    What is remembered is most of what a run writes. PostgreSQL takes it block by block while the next ones are fitted:
-    rows that nobody else asks for, and no lock that anybody waits for. SQLite has one writer at a time, and a fit must
-    not keep others from their turn: there the blocks are held until the fit is over.
+    What is remembered is most of what a run writes. PostgreSQL takes it block by block as a fit gives it (where series
+    are continued, while the next ones are fitted): rows that nobody else asks for, and no lock that anybody waits for.
+    SQLite has one writer at a time, and a fit must not keep others from their turn: there the blocks are held until the
+    fit is over.
     """
 
     def __init__(self, database: Database, run_id: int) -> None:

@@ -153,6 +153,11 @@ class Database:
             state = "is empty" if found is None else f"has schema {found}"
             raise SchemaError(f"the database {state}, this release needs {SCHEMA_HEAD}; run `nearcast migrate`")
 
+    @property
+    def driver_errors(self) -> tuple[type[BaseException], ...]:
+        """What the driver raises, bare or wrapped: their texts tell statements and rows, and are for the log alone."""
+        return DBAPIError, self.engine.dialect.loaded_dbapi.Error
+
     def close(self) -> None:
         """Close all pooled connections."""
         self.engine.dispose()
@@ -193,15 +198,25 @@ class Database:
         except PoolTimeout as error:
             raise StoreBusyError("all database connections are in use; try again") from error
         except OperationalError as error:
-            raise store_error(error.orig) from error
+            raise self._store_error(error.orig) from error
         except self.engine.dialect.loaded_dbapi.OperationalError as error:  # from the driver's own cursor
-            raise store_error(error) from error
+            raise self._store_error(error) from error
         except DBAPIError as error:
             if error.connection_invalidated:
                 raise StoreUnavailableError(
                     f"the database went away; {REMEDY}", cause=first_line(error.orig)
                 ) from error
             raise
+
+    def _store_error(self, error: BaseException | None) -> StoreError:
+        """What a driver's operational error means to the caller."""
+        text = first_line(error)
+        if "database is locked" in text or "lock timeout" in text:
+            return StoreBusyError("another writer holds the database; try again")
+        if self.path is not None and not self.path.exists():
+            said = "there is no database file; `nearcast migrate` makes one"
+            return StoreUnavailableError(said, cause=str(self.path))
+        return StoreUnavailableError(f"the database does not answer; {REMEDY}", cause=text)
 
 
 def schema_version(connection: Connection) -> str | None:
@@ -210,14 +225,6 @@ def schema_version(connection: Connection) -> str | None:
         return None
     found = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
     return None if found is None else str(found)
-
-
-def store_error(error: BaseException | None) -> StoreError:
-    """What a driver's operational error means to the caller."""
-    text = first_line(error)
-    if "database is locked" in text or "lock timeout" in text:
-        return StoreBusyError("another writer holds the database; try again")
-    return StoreUnavailableError(f"the database does not answer; {REMEDY}", cause=text)
 
 
 def first_line(error: BaseException | None) -> str:

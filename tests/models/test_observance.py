@@ -107,6 +107,15 @@ def test_a_declared_country_whose_holidays_are_never_kept_is_believed_no_longer_
     assert "those of US" in american.note
 
 
+def test_a_shop_that_lives_on_its_declared_holidays_keeps_them():
+    days = np.arange(364) + number_from_day(START)
+    counts = activity(364, country=None)
+    counts[:, np.isin(days, holidays_of_year("NL", 2023))] *= 2.5
+    busy = infer_observance(counts, start=START, horizon=130, likely="NL", declared=True)
+    assert busy.note is None
+    assert date(2024, 1, 1) in types_after(busy, 364)
+
+
 def test_stages_that_fill_up_are_no_holidays():
     start, periods = date(2024, 1, 1), 240
     counts = np.random.default_rng(1).poisson(40 * np.tile(WEEKDAYS / 20, 35)[:periods], (3, periods)).astype(float)

@@ -264,10 +264,15 @@ def test_a_setting_that_cannot_be_exits_with_2(told, settings):
 
 @pytest.mark.one_engine
 def test_a_store_that_is_away_exits_with_1(told, tmp_path):
-    for url in ("postgresql://nobody@127.0.0.1:9/nowhere", f"sqlite:///{tmp_path / 'none.db'}"):
+    away = "the database does not answer; try again in a moment: "
+    missing = "there is no database file; `nearcast migrate` makes one: "
+    for url, said in (
+        ("postgresql://nobody@127.0.0.1:9/nowhere", away),
+        (f"sqlite:///{tmp_path / 'none.db'}", missing),
+    ):
         code, _, problem = told("status", NEARCAST_DATABASE_URL=url)
         assert code == 1
-        assert problem.startswith("nearcast: the database does not answer; try again in a moment: ")
+        assert problem.startswith(f"nearcast: {said}")
 
 
 @pytest.mark.one_engine
@@ -402,7 +407,7 @@ def test_the_demo_serves_what_it_trained(home, nearcast, wait, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     environment = os.environ | {"NEARCAST_PORT": str(port), "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "service.cli", "demo", "--days", "90", "--directory", "small-demo"]
+    command = [sys.executable, "-m", "service.cli", "demo", "--days", "90", "--directory", "served-demo"]
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(command, cwd=home, env=environment, stdout=log, stderr=log)
     address = f"http://127.0.0.1:{port}/v1/funnels/demo/forecast"
