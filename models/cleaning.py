@@ -128,8 +128,12 @@ def _feeds(history: History, counts: Floats, *, calendar: Calendar) -> list[Feed
     holidays = calendar.day_types(history.start, history.periods) == HOLIDAY
     feeds = []
     for name, rows in groups.items():
-        observed = ~np.isnan(counts[:, rows]).all(axis=(0, 1))
-        activity = np.nansum(counts[:, rows], axis=(0, 1)) + (0 if name else _exits(history))
+        activity, observed = np.zeros(history.periods), np.zeros(history.periods, dtype=np.bool_)
+        for row in rows:  # one by one: all at once would be copied, and that is most of what this costs
+            missing = np.isnan(counts[:, row])
+            observed |= ~missing.all(axis=0)
+            activity += np.nansum(counts[:, row], axis=0) if missing.any() else counts[:, row].sum(axis=0)
+        activity += 0 if name else _exits(history)
         stages = [history.stages[row] for row in rows]
         declared = [calendar.declared(history.start, history.periods, stage, TOTAL) for stage in stages]
         feeds.append(Feed(name, rows, np.where(observed, activity, np.nan), np.any([holidays, *declared], axis=0)))
