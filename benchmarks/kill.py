@@ -178,6 +178,7 @@ def one_round(
     for moment, run_id in killed.values():
         seen.ended_after.append(wait_until_marked(database, run_id, since=moment))
     check_whole(database, seen)
+    wait_until_served(watch.port, {name: versions(database, name)[-1] for name in names})  # some were killed afterwards
     for name in names:
         upload(database, name, last=generator.randrange(10**6))
         active = versions(database, name)[-1]
