@@ -239,13 +239,17 @@ def _weights(gram: Array, cross: Array) -> Array:
     """Non-negative least squares by coordinate descent on the Gram matrix scaled to a unit diagonal."""
     lags = cross.size
     scale = np.sqrt(np.maximum(np.diag(gram), 1e-12))
-    weights = np.zeros(lags)
+    unit, aim, weights = np.empty((lags, lags)), np.empty(lags), np.zeros(lags)
+    for i in range(lags):
+        aim[i] = cross[i] / scale[i]
+        for j in range(lags):
+            unit[i, j] = gram[i, j] / scale[i] / scale[j]
     for _ in range(ITERATIONS):
         for i in range(lags):
-            left = cross[i] / scale[i]
+            left = aim[i]
             for j in range(lags):
                 if j != i:
-                    left -= gram[i, j] / scale[i] / scale[j] * weights[j]
+                    left -= unit[i, j] * weights[j]
             weights[i] = max(left / (1.0 + RIDGE), 0.0)
     return weights / scale
 

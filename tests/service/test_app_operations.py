@@ -106,15 +106,15 @@ def test_a_server_whose_store_is_away_starts_is_alive_and_says_that_it_is_not_re
         assert answer.headers["content-type"] == "application/problem+json"
         refused = client.get("/v1/funnels", headers={"x-request-id": "store-away"})
         assert refused.status_code == 503
-        assert refused.json()["detail"] == "the database does not answer; try again in a moment"
+        assert refused.json()["detail"] == "there is no database file; `nearcast migrate` makes one"
         page = client.get("/", headers={"x-request-id": "page-away"})
         assert (page.status_code, page.headers["content-type"]) == (503, "text/html; charset=utf-8")
-        assert "unable to open" not in page.text
+        assert str(folder) not in page.text
         lines = [json.loads(line) for line in server.log.read_text().splitlines() if line.startswith("{")]
         for asked in ("store-away", "page-away"):
             (line,) = [each for each in lines if each.get("request_id") == asked and each["message"] != "request"]
             assert (line["level"], line["message"]) == ("warning", "a request was refused")
-            assert line["reason"].endswith("unable to open database file"), "what the driver says is for the log"
+            assert line["reason"].endswith(str(folder / "store.db")), "where it was looked for is for the log"
             assert "exception" not in line
         folder.mkdir()
         with Database(database_url) as database:
