@@ -115,9 +115,6 @@ VARIANTS: tuple[Variant, ...] = (
     ),
     Variant("lasting changes of level", {"change": "ALARM = 1e12"}),
     *(Variant(f"the expert {name}", without_experts((name,))) for name in univariate.EXPERTS),
-    Variant(
-        "all smoothing experts", without_experts(tuple(name for name in univariate.EXPERTS if "smoothing" in name))
-    ),
     Variant("learnt weights", {"combination": "MINIMUM_ORIGINS = 10**9"}),
     Variant(
         "least squares among the weights",
