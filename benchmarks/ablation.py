@@ -128,7 +128,7 @@ VARIANTS: tuple[Variant, ...] = (
     ),
     Variant("forgetting of the experts' errors", {"combination": FADE, "cascade": "HALF_LIFE = 1e6"}),
     Variant("neighbouring steps", {"combination": "NEIGHBOUR = 0.0", "intervals": "NEIGHBOUR = 0.0"}),
-    Variant("clipping of outliers", {"level": "CLIP = 1e9", "smoothing": "CLIP = 1e9"}),
+    Variant("clipping of outliers", {"level": "CLIP = 1e9", "recursion": "CLIP = 1e9"}),
     Variant(
         "learnt variances",
         {

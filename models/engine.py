@@ -19,7 +19,7 @@ from models.calendar import Calendar
 from models.calibration import SeriesForecasts, unfitted
 from models.cleaning import NEGATIVE_VALUE
 from models.coherence import coherent
-from models.forecast import Forecast
+from models.forecast import MEDIAN, Forecast
 from models.funnel import SEASON_LENGTH, TOTAL, Measure
 from models.history import History
 from models.isolation import Isolated, Mapper, attempt, isolate
@@ -27,7 +27,7 @@ from models.kernel import load_compiler
 from models.levers import pack
 from models.plan import make_plan
 from models.repairs import Repair
-from models.skill import MEDIAN, Score, coverage_from_scores, reliable_until, scores_from_sums
+from models.skill import Score, coverage_from_scores, reliable_until, scores_from_sums
 from models.wording import worded
 
 Array = npt.NDArray[np.float64]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import numpy.typing as npt
 
-from models.forecast import QUANTILES
+from models.forecast import MEDIAN, QUANTILES
 from models.kernel import kernel
 from models.origins import ORIGIN_GAP, bucket_of_steps
 from models.quantiles import SCORES, count_quantiles
@@ -26,7 +26,6 @@ ORIGINS_KEPT = 8
 LEAST_SCORED = 28
 """Periods of history before the first scored origin."""
 PROBABILITIES = np.array(QUANTILES)
-MEDIAN = QUANTILES.index(0.5)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

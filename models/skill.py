@@ -8,12 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from models import metrics
-from models.forecast import QUANTILES, Coverage
+from models.forecast import MEDIAN, Coverage
 from models.origins import BUCKETS
 
 Array = npt.NDArray[np.float64]
 
-MEDIAN = QUANTILES.index(0.5)
 RELIABILITY: tuple[tuple[int, int], ...] = ((1, 7), (8, 14), (15, 28), (29, 56))
 """First and last steps over which reliability is judged: a single step has too few cutoffs to tell skill from luck."""
 MEASURES: tuple[str, ...] = ("n", "actual", "loss", "naive", "absolute", "error", "covered80", "covered95")

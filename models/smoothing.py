@@ -18,21 +18,13 @@ import numpy as np
 import numpy.typing as npt
 
 from models.kernel import kernel
+from models.recursion import LOOK_AHEAD, SETTLED, bound, by_parameter, learn, lose, open_season, pass_by
 
 Array = npt.NDArray[np.float64]
 Days = npt.NDArray[np.int64]
 
-HALF_LIFE = 30.0
-"""Half-life of the squared errors that rank the grid, periods."""
 BEST = 3
 """Number of grid points averaged."""
-LOOK_AHEAD = 7
-"""Step of the second error that ranks the grid."""
-CLIP = 3.0
-"""Innovations beyond this many standard deviations are clipped, once `SETTLED` periods were seen."""
-SETTLED = 28
-LEAST_DEVIATION = 0.1
-"""The deviation behind CLIP is at least this, so that a quiet past does not blind the filter to a change."""
 
 
 def make_grid(alphas: tuple[float, ...], gammas: tuple[float, ...], trends: tuple[tuple[float, float], ...]) -> Array:
@@ -170,7 +162,7 @@ def _advance(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for t
     out: Array,
 ) -> None:
     length, points = count.shape[1], grid.shape[0]
-    parameters = _by_parameter(grid)
+    parameters = by_parameter(grid)
     due, error = np.empty(points), np.empty(points)
     for i in range(z.shape[0]):
         levels, trends, variances, losses, seasons, later = (
@@ -189,17 +181,17 @@ def _advance(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for t
                 _move_on(later, due)
                 if seen[i] < length:
                     if taught:
-                        _open(levels, seasons, count[i], opening[i], kind, z[i, t], seen[i])
+                        open_season(levels, seasons, count[i], opening[i], kind, z[i, t], seen[i])
                 elif taught:
                     for p in range(points):
                         error[p] = z[i, t] - seasons[kind, p]
-                    _lose(losses, levels, trends, parameters, due, error)
-                    _bound(error, levels, trends, variances, parameters, seen[i] - length, seen[i] > SETTLED)
+                    lose(losses, levels, trends, parameters, due, error)
+                    bound(error, levels, trends, variances, parameters, seen[i] - length, seen[i] > SETTLED)
                     opening_gain = 1.0 / (seen[i] + 1.0) if seen[i] < SETTLED else 0.0
                     season_gain = 1.0 / (count[i, kind] + 1.0) if length > 1 else -1.0
-                    _learn(error, levels, trends, seasons, kind, parameters, opening_gain, season_gain)
+                    learn(error, levels, trends, seasons, kind, parameters, opening_gain, season_gain)
                 else:
-                    _pass(levels, trends, parameters)
+                    pass_by(levels, trends, parameters)
                 for p in range(points):
                     later[LOOK_AHEAD - 1, p] = levels[p] + trends[p] * parameters[4, p]
                 if taught:
@@ -219,89 +211,6 @@ def _move_on(ahead: Array, due: Array) -> None:
     for step in range(LOOK_AHEAD - 1):
         for p in range(due.size):
             ahead[step, p] = ahead[step + 1, p]
-
-
-@kernel
-def _by_parameter(grid: Array) -> Array:
-    """Rows alpha, beta, gamma, phi and the sum of phi^1 .. phi^LOOK_AHEAD, (5, points): loops run along the points."""
-    parameters = np.empty((5, grid.shape[0]))
-    for p in range(grid.shape[0]):
-        parameters[:4, p] = grid[p]
-        phi = grid[p, 3]
-        parameters[4, p] = LOOK_AHEAD if phi == 1.0 else phi * (1 - phi**LOOK_AHEAD) / (1 - phi)
-    return parameters
-
-
-@kernel
-def _open(level: Array, season: Array, count: Array, opening: Array, kind: int, y: float, seen: float) -> None:
-    """Take level and half the profile from the first season: no state has to be estimated."""
-    opening[kind] = y
-    total = y
-    days = 1.0
-    for k in range(opening.size):
-        if k != kind and count[k] > 0:
-            total += opening[k]
-            days += 1
-    level[:] = total / days
-    if seen + 1 == opening.size and opening.size > 1:
-        for k in range(opening.size):
-            if count[k] > 0 or k == kind:
-                season[k] = 0.5 * (opening[k] - total / days)
-
-
-@kernel
-def _lose(loss: Array, level: Array, trend: Array, parameters: Array, due: Array, seasonless: Array) -> None:
-    """Discount the losses and add the errors of the forecasts made one and LOOK_AHEAD steps ago."""
-    decay = 0.5 ** (1.0 / HALF_LIFE)
-    known = 0.0 if np.isnan(due[0]) else 0.5
-    for p in range(loss.size):
-        error = seasonless[p] - (level[p] + parameters[3, p] * trend[p])
-        earlier = seasonless[p] - due[p] if known > 0 else 0.0
-        loss[p] = loss[p] * decay + error * error + known * earlier * earlier
-
-
-@kernel
-def _bound(
-    seasonless: Array, level: Array, trend: Array, variance: Array, parameters: Array, seen: float, settled: bool
-) -> None:
-    """Turn `seasonless` into innovations, clipped once settled, in place, and learn their variance."""
-    for p in range(level.size):
-        error = seasonless[p] - (level[p] + parameters[3, p] * trend[p])
-        if settled:
-            bound = CLIP * max(np.sqrt(variance[p]), LEAST_DEVIATION)
-            error = min(max(error, -bound), bound)
-        seasonless[p] = error
-    rate = 0.03 if settled else 1.0 / max(1.0, seen + 1.0)
-    for p in range(level.size):
-        variance[p] += rate * (seasonless[p] * seasonless[p] - variance[p])
-
-
-@kernel
-def _learn(
-    error: Array,
-    level: Array,
-    trend: Array,
-    season: Array,
-    kind: int,
-    parameters: Array,
-    opening_gain: float,
-    season_gain: float,
-) -> None:
-    """Correct level, trend and the profile of this weekday by the innovation; without a season `season_gain` < 0."""
-    for p in range(level.size):
-        level[p] += parameters[3, p] * trend[p] + max(parameters[0, p], opening_gain) * error[p]
-        trend[p] = parameters[3, p] * trend[p] + parameters[1, p] * error[p]
-    if season_gain >= 0:
-        for p in range(level.size):
-            season[kind, p] += max(parameters[2, p], season_gain) * error[p]
-
-
-@kernel
-def _pass(level: Array, trend: Array, parameters: Array) -> None:
-    """Let a period go by that teaches nothing."""
-    for p in range(level.size):
-        trend[p] *= parameters[3, p]
-        level[p] += trend[p]
 
 
 @kernel

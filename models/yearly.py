@@ -56,8 +56,7 @@ def advance(
     The past after the new periods, and ratios of the level at each step to that at the origin, (series, origins,
     horizon), within 1 / MOST .. MOST; NaN where last year is not known.
     """
-    special = day_types[: counts.shape[1]] >= season_length
-    ordinary = np.where(special & (season_length > 1), np.nan, counts)
+    ordinary = np.where(day_types[: counts.shape[1]] < season_length, counts, np.nan)
     known = np.ascontiguousarray(np.concatenate([past, ordinary], axis=1))
     ratios = np.full((len(counts), len(origins), horizon), np.nan)
     _ratios(known, np.ascontiguousarray(origins, dtype=np.int64), season_length, ratios)

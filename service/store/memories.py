@@ -10,8 +10,10 @@ from sqlalchemy.engine import Connection
 from service.store.bulk import insert_rows, stream_rows
 from service.store.tables import memories, runs, states, versions
 
-OF_OLD = "memory/"
-"""How releases before schema 0010 named it among the states; one of their runs may have published after the upgrade."""
+OF_OLD = ("memory/", "memory0")
+"""How releases before schema 0010 named it among the states: from this name on and before that one, as an index finds
+it. One of their runs may have published after the upgrade.
+"""
 
 
 def read_memory(connection: Connection, funnel_id: int) -> Iterator[bytes]:
@@ -34,7 +36,9 @@ def keep_only(connection: Connection, funnel_id: int, run_id: int) -> None:
     earlier = sa.select(runs.c.id).where(runs.c.funnel_id == funnel_id, runs.c.id != run_id)
     connection.execute(sa.delete(memories).where(memories.c.run_id.in_(earlier)))
     made = sa.select(versions.c.id).where(versions.c.funnel_id == funnel_id)
-    connection.execute(sa.delete(states).where(states.c.version_id.in_(made), states.c.name.startswith(OF_OLD)))
+    first, end = OF_OLD
+    named = (states.c.name >= first) & (states.c.name < end)
+    connection.execute(sa.delete(states).where(states.c.version_id.in_(made), named))
 
 
 def forget(connection: Connection, run_id: int) -> None:

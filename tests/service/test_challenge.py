@@ -13,6 +13,7 @@ import pytest
 from models import observance
 from models.calendar import holidays_of_year, number_from_day
 from models.funnel import DeclaredDay, Funnel
+from service.cli.retrain import line_from_result
 from service.ingest import ingest
 from service.retrain import retrain
 from service.retrain.challenge import Verdict, judge, rival_of
@@ -211,3 +212,15 @@ def test_a_hint_without_effect_is_promoted_whatever_the_new_data_did(sqlite_data
     promoted = retrain(sqlite_database, "sales", now=NOW)
     assert promoted.version.number == 2
     assert "promoted: the challenger (another declaration) was as good (WQL 0." in promoted.reason
+
+
+def test_a_retrain_tells_whose_holidays_are_kept_when_they_are_not_the_declared_ones(sqlite_database):
+    declare(sqlite_database, "JP")
+    closed_on_holidays(sqlite_database)
+    overruled = retrain(sqlite_database, "sales", now=NOW)
+    first, told = line_from_result("sales", overruled).splitlines()
+    assert first.startswith("sales: version 1 is served after ")
+    assert told.startswith("  the holidays of JP are declared, but the public holidays that fit best are those of ")
+    declare(sqlite_database, "NL")
+    kept = retrain(sqlite_database, "sales", now=NOW)
+    assert "\n" not in line_from_result("sales", kept)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import pytest
 import sqlalchemy as sa
@@ -15,6 +15,8 @@ from service.store.errors import StoreUnavailableError
 from service.store.funnels import declare_funnel, lock_funnel
 from service.store.memories import keep_only, read_memory
 from service.store.runs import queue_run, report_run
+from service.store.tables import states
+from service.store.versions import Draft, publish_version
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 BLOCKS = [b"the first", b"", b"the last \x00"]
@@ -116,6 +118,21 @@ def test_only_the_memory_of_the_run_that_publishes_last_is_kept_and_that_of_othe
                 keep_only(connection, funnel, run)
     assert remembered(database, funnel_id) == [b"of 2"]
     assert remembered(database, other) == [b"of 1"]
+
+
+def test_what_a_run_of_an_old_release_left_among_the_states_is_dropped_and_nothing_else(database, funnel_id, run_id):
+    draft = Draft(Funnel(stages=("lead", "won")), date(2026, 2, 28), 1, 3, "m", "no holidays", "a test", [], {})
+    with database.write() as connection:
+        version = publish_version(connection, funnel_id, draft, made=(), responses={}, now=NOW).id
+        names = ("live", "memory/000000", "memory/000001", "memoryless", "response/a", "view/a")
+        connection.execute(
+            sa.insert(states), [{"version_id": version, "name": name, "payload": b"x"} for name in names]
+        )
+    with Publication(database, run_id) as publication, publication.transaction() as connection:
+        keep_only(connection, funnel_id, run_id)
+    with database.read() as connection:
+        left = set(connection.execute(sa.select(states.c.name)).scalars())
+    assert left == {"live", "memoryless", "response/a", "view/a"}
 
 
 def test_memory_is_read_as_it_lies_and_not_sorted_before_the_first_block(database):
