@@ -1,8 +1,11 @@
-"""A migrated store on each engine, real servers, and funnels that are there already."""
+"""A migrated store on each engine, real servers, the command line, and funnels that are there already."""
 
 from __future__ import annotations
 
+import gzip
+import json
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -14,6 +17,7 @@ import pytest
 
 from service.store.database import Database
 from service.store.tables import metadata
+from tests.service.commands import run_apart, run_within
 from tests.service.guarded import Guarded, guarded_servers
 from tests.service.processes import Cluster, Running, clustered, retrained, running, wait_until
 from tests.service.samples import DAYS, NIGHTS, retrained_nightly, sales_csv
@@ -194,3 +198,61 @@ def watched(server: Running) -> str:
             what="the last version to be served",
         )
     return "watched"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory to run commands in, the module's own."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def store(
+    request: pytest.FixtureRequest, home: Path, scratch_postgres: Callable[[], AbstractContextManager[str]]
+) -> Iterator[dict[str, str]]:
+    """Settings of a store that commands make for themselves, on each engine in turn."""
+    on_file = nullcontext(f"sqlite:///{home / 'nearcast.db'}")
+    with scratch_postgres() if request.param == "postgresql" else on_file as url:
+        yield {"NEARCAST_DATABASE_URL": url}
+
+
+@pytest.fixture(scope="module")
+def nearcast(home: Path, store: dict[str, str]) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs `nearcast ...` there on that store: `nearcast(*arguments, code=..., SETTING=...)`, see `run_apart`."""
+
+    def run(*arguments: str, code: int = 0, **settings: str) -> subprocess.CompletedProcess[str]:
+        return run_apart(home, *arguments, code=code, **store | settings)
+
+    return run
+
+
+@pytest.fixture
+def told(
+    home: Path, store: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[str | int, str, str]]:
+    """Runs `nearcast ...` there within this process: `told(*arguments, SETTING=...)`, see `run_within`."""
+
+    def run(*arguments: str, **settings: str) -> tuple[str | int, str, str]:
+        return run_within(home, *arguments, monkeypatch=monkeypatch, capsys=capsys, **store | settings)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def events(home: Path, sales_events: str) -> Path:
+    """The sales events in a file there, `events.csv.gz`."""
+    path = home / "events.csv.gz"
+    path.write_bytes(gzip.compress(sales_events.encode()))
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(nearcast: Callable[..., subprocess.CompletedProcess[str]], events: Path) -> str:
+    """Name of a funnel that has been ingested, into a store made for it, and trained."""
+    report = json.loads(nearcast("ingest", str(events), "--funnel", "sales", "--json").stdout)
+    assert report["inserted"] > 1000
+    assert report["inferred"]["stages"] == ["lead", "offer", "won"]
+    result = json.loads(nearcast("retrain", "--funnel", "sales", "--json").stdout)
+    assert result["status"] == "succeeded"
+    assert result["version"] == 1
+    return "sales"

@@ -1,10 +1,10 @@
-"""Activating a version that was made under another declaration, by command line and over HTTP."""
+"""Activating a version: one made under another declaration, and one before or during a retrain."""
 
 import asyncio
 import json
 import sys
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import date
 
 import httpx
 import numpy as np
@@ -14,11 +14,14 @@ from models.forecast import QUANTILES, Forecast
 from models.funnel import Funnel
 from service.app import make_app
 from service.cli import main
+from service.retrain import retrain
 from service.settings import Settings
-from service.store.funnels import declare_funnel
-from service.store.versions import Draft, publish_version
+from service.store.database import Database
+from service.store.funnels import declare_funnel, get_funnel
+from service.store.memories import read_memory
+from service.store.versions import Draft, activate_version, get_version, publish_version
+from tests.service.retrains import NOW, declare, upload, versions
 
-NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 FUNNEL = Funnel(stages=("lead", "won"))
 
 
@@ -67,3 +70,42 @@ def test_a_version_made_under_the_present_declaration_has_nothing_to_note(activa
     document, answer, lines = activate(FUNNEL)
     assert (document["changed_settings"], document["note"], len(lines)) == ([], None, 1)
     assert (answer["changed_settings"], answer["note"]) == ([], None)
+
+
+def test_a_retrain_continues_from_the_version_that_was_activated(database):
+    funnel_id = declare(database)
+    upload(database)
+    retrain(database, "sales", now=NOW)
+    upload(database, add=5)
+    retrain(database, "sales", now=NOW)
+    with database.write() as connection:
+        activate_version(connection, funnel_id, 1)
+    assert retrain(database, "sales", now=NOW).reason == "4 rows changed in upload 2"
+    assert versions(database) == [3, 2, 1]
+
+
+@pytest.mark.parametrize("phase", ["read", "publish"])
+@pytest.mark.parametrize(("before", "chosen"), [(2, 1), (1, 2), (2, 2)])
+def test_a_version_activated_during_a_retrain_stays_served(database, store_url, before, chosen, phase):
+    funnel_id = declare(database)
+    upload(database)
+    retrain(database, "sales", now=NOW)
+    upload(database, add=5)
+    retrain(database, "sales", now=NOW)
+    upload(database, add=9)
+    with database.write() as connection:
+        activate_version(connection, funnel_id, before)
+
+    def choose(reached: str, done: int, total: int) -> None:
+        if (reached, done) == (phase, 0):
+            with Database(store_url) as other, other.write() as connection:
+                activate_version(connection, funnel_id, chosen)
+
+    result = retrain(database, "sales", now=NOW, progress=choose)
+    assert result.reason == f"version {chosen} was activated meanwhile; the next retrain continues from it"
+    with database.read() as connection:
+        active = get_funnel(connection, "sales").active_version_id
+        assert get_version(connection, active).number == chosen
+        assert len(list(read_memory(connection, funnel_id))) == 1  # nothing is left of what was stopped
+    assert versions(database) == [2, 1]
+    assert retrain(database, "sales", now=NOW).version.number == 3

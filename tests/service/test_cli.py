@@ -1,7 +1,5 @@
-"""The command line, as a subprocess on a real SQLite file."""
+"""The command line on a store of its own, from a file of events to forecasts, and what it refuses."""
 
-import csv
-import gzip
 import io
 import json
 import os
@@ -9,91 +7,18 @@ import pty
 import subprocess
 import sys
 from datetime import UTC, datetime
-from pathlib import Path
 
-import httpx
 import orjson
 import pytest
 import sqlalchemy as sa
 
-from models.forecast import QUANTILES
 from service import __version__
-from service.cli import COMMANDS, main
+from service.cli import COMMANDS
 from service.store.database import Database
 from service.store.funnels import get_funnel, set_schedule
+from tests.service.processes import ROOT
 
-ROOT = Path(__file__).parents[2]
 PAST = datetime(2020, 1, 1, tzinfo=UTC)
-
-
-@pytest.fixture(scope="module")
-def store(request, home, scratch_postgres):
-    """Settings of a store on an engine, for this module."""
-    if request.param == "sqlite":
-        yield {"NEARCAST_DATABASE_URL": f"sqlite:///{home / 'nearcast.db'}"}
-    else:
-        with scratch_postgres() as url:
-            yield {"NEARCAST_DATABASE_URL": url}
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    """A directory with a store of its own and the sales events in it."""
-    return tmp_path_factory.mktemp("home")
-
-
-@pytest.fixture(scope="module")
-def nearcast(home, store):
-    """Runs `nearcast ...` in that directory; `code` is the exit status expected."""
-
-    def run(*arguments, code=0, **settings):
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("NEARCAST_")}
-        environment |= {"NEARCAST_WORKERS": "inline", "PYTHONPATH": str(ROOT)} | store | settings
-        command = [sys.executable, "-m", "service.cli", *arguments]
-        done = subprocess.run(
-            command, check=False, cwd=home, env=environment, capture_output=True, text=True, timeout=180
-        )
-        assert done.returncode == code, done.stdout + done.stderr
-        assert "Traceback" not in done.stderr
-        return done
-
-    return run
-
-
-@pytest.fixture
-def told(home, store, monkeypatch, capsys):
-    """Runs `nearcast ...` within this process, many times as fast: (exit status, standard output, standard error)."""
-
-    def run(*arguments, **settings):
-        monkeypatch.chdir(home)
-        monkeypatch.setattr(sys, "argv", ["nearcast", *arguments])
-        for name, value in (store | settings).items():
-            monkeypatch.setenv(name, value)
-        with pytest.raises(SystemExit) as end:
-            main()
-        captured = capsys.readouterr()
-        return end.value.code or 0, captured.out, captured.err
-
-    return run
-
-
-@pytest.fixture(scope="module")
-def events(home, sales_events):
-    path = home / "events.csv.gz"
-    path.write_bytes(gzip.compress(sales_events.encode()))
-    return path
-
-
-@pytest.fixture(scope="module")
-def trained(nearcast, events):
-    """Name of a funnel that has been ingested, into a store made for it, and trained."""
-    report = json.loads(nearcast("ingest", str(events), "--funnel", "sales", "--json").stdout)
-    assert report["inserted"] > 1000
-    assert report["inferred"]["stages"] == ["lead", "offer", "won"]
-    result = json.loads(nearcast("retrain", "--funnel", "sales", "--json").stdout)
-    assert result["status"] == "succeeded"
-    assert result["version"] == 1
-    return "sales"
 
 
 def test_the_release_is_told(told):
@@ -275,44 +200,6 @@ def test_a_store_that_is_away_exits_with_1(told, tmp_path):
         assert problem.startswith(f"nearcast: {said}")
 
 
-@pytest.mark.one_engine
-def test_backtest_writes_every_step_of_every_series_at_every_cutoff(nearcast, events, tmp_path):
-    out = tmp_path / "forecasts.csv"
-    done = nearcast(
-        "backtest", str(events), "--stages", "lead,offer,won", "--exits", "lost", "--segment-by", "segment",
-        "--start", "2024-01-01", "--cutoffs", "2024-03-10,2024-03-24", "--horizon", "14", "--out", str(out),
-    )  # fmt: skip
-    assert "Scorecard" in done.stdout
-    rows = list(csv.DictReader(out.read_text().splitlines()))
-    quantiles = [f"q{quantile:g}" for quantile in QUANTILES]
-    assert list(rows[0]) == ["cutoff", "segment", "stage", "step", "mean", *quantiles, "in_flight", "new", "model"]
-    assert len(rows) == 2 * 3 * 3 * 14
-    assert {row["cutoff"] for row in rows} == {"2024-03-10", "2024-03-24"}
-    assert {row["segment"] for row in rows} == {"total", "north", "south"}
-    for row in rows:
-        values = [float(row[name]) for name in quantiles]
-        assert values == sorted(values)
-
-
-@pytest.mark.slow
-@pytest.mark.one_engine
-def test_backtest_draws_how_the_error_grows_with_the_steps(nearcast, events):
-    command = [
-        "backtest", str(events), "--stages", "lead,offer,won", "--exits", "lost", "--segment-by", "segment",
-        "--cutoffs", "2024-03-10,2024-03-24", "--horizon", "14", "--by-step",
-    ]  # fmt: skip
-    growth = json.loads(nearcast(*command, "--json").stdout)["error_growth"]
-    assert [(row["stage"], row["steps"]) for row in growth] == [
-        (stage, steps) for stage in ("lead", "offer", "won") for steps in ("1", "2-3", "4-7", "8-14")
-    ]
-    drawn = nearcast(*command).stdout.partition("Measured error by steps ahead")[2].splitlines()[2:]
-    lengths = [line.rstrip().count("#") + line.count("|") for line in drawn[: len(growth)]]
-    assert min(lengths) > 0
-    for row, line in zip(growth, drawn, strict=False):
-        assert f"{row['wql']:.3f}" in line
-        assert "|" in line
-
-
 @pytest.mark.slow
 def test_the_gate_is_declared_by_ingest_and_refuses_a_far_horizon_with_the_measured_error(nearcast, home, sales_events):
     few = [line for line in sales_events.splitlines() if line.startswith("entity_id") or ",2024-01" in line]
@@ -324,107 +211,6 @@ def test_the_gate_is_declared_by_ingest_and_refuses_a_far_horizon_with_the_measu
     assert "are left out" in nearcast("forecast", "--funnel", "gated").stdout
     nearcast("ingest", "few.csv", "--funnel", "gated", "--gate", "flag")
     assert "56" in nearcast("forecast", "--funnel", "gated", "--horizon", "56").stdout
-
-
-@pytest.mark.slow
-@pytest.mark.one_engine
-def test_backtest_forecasts_the_same_whatever_rows_come_later(nearcast, sales_events, tmp_path):
-    head, *rows = sales_events.splitlines()
-    cut = [row for row in rows if row.split(",")[2] < "2024-03-11"]
-    outputs = []
-    for name, kept in (("whole", rows), ("cut", cut)):
-        path, out = tmp_path / f"{name}.csv", tmp_path / f"{name}-forecasts.csv"
-        path.write_text("\n".join([head, *kept]))
-        nearcast(
-            "backtest", str(path), "--stages", "lead,offer,won", "--exits", "lost", "--cutoffs", "2024-03-10",
-            "--out", str(out),
-        )  # fmt: skip
-        outputs.append(out.read_bytes())
-    assert outputs[0] == outputs[1]
-
-
-@pytest.mark.one_engine
-def test_backtest_looks_first_whether_its_output_can_be_written(told, tmp_path, monkeypatch):
-    monkeypatch.setattr("service.cli.backtest.run", lambda *_, **__: pytest.fail("it was computed"))
-    for out in (tmp_path / "nowhere" / "x.csv", tmp_path):
-        code, _, text = told("backtest", "events.csv.gz", "--cutoffs", "2024-03-10", "--out", str(out))
-        assert code == 2
-        assert f"--out: {out} cannot be written" in text
-
-
-@pytest.mark.one_engine
-def test_a_backtest_that_fails_leaves_its_output_as_it_was(told, events, tmp_path):
-    kept, absent = tmp_path / "kept.csv", tmp_path / "absent.csv"
-    kept.write_text("worth keeping")
-    for out in (kept, absent):
-        code, _, text = told("backtest", str(events), "--cutoffs", "2031-03-01", "--out", str(out))
-        assert code == 2
-        assert "later than 2024-04-28, the last complete day" in text
-    assert kept.read_text() == "worth keeping"
-    assert not absent.exists()
-
-
-@pytest.mark.one_engine
-def test_backtest_reads_a_case_and_prints_scores_as_json(nearcast, events, tmp_path):
-    case = {"stages": ["lead", "won"], "exits": ["lost"], "segment_by": "segment", "horizon": 7}
-    (tmp_path / "case.json").write_text(json.dumps({**case, "cutoffs": ["2024-03-31"], "start": "2024-01-01"}))
-    (tmp_path / "events.csv.gz").write_bytes(events.read_bytes())
-    document = json.loads(nearcast("backtest", "--case", str(tmp_path), "--json").stdout)
-    assert document["stages"] == ["lead", "won"]
-    assert {score["stage"] for score in document["scorecard"]} == {"lead", "won"}
-
-
-@pytest.mark.one_engine
-def test_the_demo_forecasts_and_a_second_run_finds_nothing_new(nearcast, home):
-    arguments = ("demo", "--exit", "--days", "90", "--directory", "small-demo")
-    first = nearcast(*arguments).stdout
-    assert "simulated" in first
-    assert "the first version" in first
-    for word in (
-        "lead",
-        "qualified",
-        "offer_sent",
-        "negotiation",
-        "won",
-        "smb",
-        "mid_market",
-        "enterprise",
-        "Scorecard",
-    ):
-        assert word in first
-    second = nearcast(*arguments).stdout
-    assert "simulated" not in second
-    assert "nothing new" in second
-    assert (home / "small-demo" / "nearcast.db").exists()
-    assert not (home / "nearcast-demo").exists()
-
-
-@pytest.mark.slow
-@pytest.mark.one_engine
-def test_the_demo_serves_what_it_trained(home, nearcast, wait, tmp_path):
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    environment = os.environ | {"NEARCAST_PORT": str(port), "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "service.cli", "demo", "--days", "90", "--directory", "served-demo"]
-    with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=home, env=environment, stdout=log, stderr=log)
-    address = f"http://127.0.0.1:{port}/v1/funnels/demo/forecast"
-
-    def answer():
-        try:
-            return httpx.get(address, timeout=5)
-        except httpx.TransportError:
-            return None
-
-    try:
-        found = wait(answer, seconds=120, what="the demo to serve")
-        assert found.status_code == 200
-        assert len(found.json()["forecasts"]) == 5 * 5
-    finally:
-        process.terminate()
-        assert process.wait(30) in (0, -15)
 
 
 def test_a_reader_that_stops_early_is_no_error_of_ours(nearcast, trained, home, store):

@@ -1,21 +1,13 @@
-"""Pulling from a database or a folder: what is stored equals a fresh load, however often and whenever it was read."""
+"""Pulling from a database: what is stored equals a fresh load, however often and whenever it was read."""
 
 from __future__ import annotations
 
-import os
-import resource
-import sqlite3
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import psycopg
 import pytest
 import sqlalchemy as sa
@@ -23,42 +15,13 @@ import sqlalchemy as sa
 from models.errors import FunnelError, InputError
 from service.cli.reading import lines_from_report
 from service.ingest import IngestOptions
-from service.pull import FolderSource, PullReport, PullTerms, QuerySource, pull
-from service.pull.marks import Highest, capped, json_from_mark, lowered, mark_from_json
+from service.pull import PullReport, QuerySource, pull
 from service.pull.query import SourceUnavailableError
 from service.store.database import Database
 from service.store.funnels import find_funnel, get_funnel
 from service.store.observations import read_counts, read_events
 from service.store.pulls import list_pulls
-from service.store.uploads import fresh_until
-
-NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
-OPTIONS = IngestOptions(stages=("lead", "offer", "won"), exits=("lost",), timezone="UTC")
-QUERY = "SELECT entity_id, stage, ts, value, segment, updated_at FROM steps"
-
-
-class Crm:
-    """A SQLite file that somebody else writes."""
-
-    def __init__(self, path: Path) -> None:
-        self.url = f"sqlite:///{path}"
-        self._connection = sqlite3.connect(path, isolation_level=None)
-        self.run("CREATE TABLE steps (entity_id TEXT, stage TEXT, ts TEXT, value REAL, segment TEXT, updated_at TEXT)")
-        for day in range(1, 11):
-            for number in range(3):
-                self.add(f"e{day}-{number}", "lead", day)
-                self.add(f"e{day}-{number}", "offer", day + 1, value=10.0 * number)
-
-    def run(self, statement: str, *values: Any) -> None:
-        self._connection.execute(statement, values)
-
-    def add(self, entity: str, stage: str, day: int, *, value: float | None = None, at: int | None = None) -> None:
-        instant = f"2026-11-{at or day:02d}T09:00:00"
-        row = (entity, stage, f"2026-11-{day:02d}T08:00:00", value, "smb", instant)
-        self.run("INSERT INTO steps VALUES (?, ?, ?, ?, ?, ?)", *row)
-
-    def close(self) -> None:
-        self._connection.close()
+from tests.service.pulls import NOW, QUERY, Crm, run_cli, terms
 
 
 @pytest.fixture
@@ -80,10 +43,6 @@ def both(store_url: str) -> Iterator[Database]:
     with Database(store_url) as database:
         database.migrate()
         yield database
-
-
-def terms(*, full: bool = False, name: str = "events", kind: str = "events", entities: bool = True, **rest: Any) -> Any:
-    return PullTerms(name, kind, **{"options": OPTIONS, "now": NOW} | rest, entities=entities, full=full)
 
 
 def read(database: Database, crm: Crm, funnel: str = "deals", *, query: str = QUERY, **said: Any) -> PullReport:
@@ -313,117 +272,6 @@ def test_a_password_is_never_told(database):
     assert "NEARCAST_PULL_URL" in str(away.value)
 
 
-def folder_of(path: Path, **files: str) -> Path:
-    path.mkdir(exist_ok=True)
-    for name, text in files.items():
-        (path / f"{name}.csv").write_text(text)
-    return path
-
-
-def read_folder(database: Database, folder: Path, *, full: bool = False) -> PullReport:
-    source = FolderSource(folder, watermark="changed", max_bytes=1_000_000)
-    return pull(database, "files", source, terms=terms(entities=False, full=full))
-
-
-def test_a_folder_of_csv_and_parquet_files_is_read_on_from_the_watermark(database, tmp_path):
-    folder = folder_of(
-        tmp_path / "drop",
-        a="entity_id,stage,ts,changed\na,lead,2026-11-01,2026-11-01T10:00Z\n",
-        b="entity_id,stage,ts,changed\nb,lead,2026-11-02,2026-11-02T10:00Z\n",
-    )
-    (folder / "notes.pdf").write_text("not data")
-    assert read_folder(database, folder).upload.rows == 2
-    frame = pd.DataFrame({"entity_id": ["a", "c"], "stage": ["offer", "lead"], "ts": ["2026-11-03"] * 2})
-    frame.assign(changed=pd.Timestamp("2026-11-03T10:00Z")).to_parquet(folder / "c.parquet")
-    report = read_folder(database, folder)
-    assert (report.upload.rows, report.upload.inserted) == (3, 2)  # b lies at the watermark, within the overlap
-    (folder / "a.csv").unlink()
-    assert read_folder(database, folder).upload.retracted == 0
-    assert read_folder(database, folder, full=True).upload.retracted == 1
-
-
-def test_a_number_from_the_far_future_does_not_hide_the_files_that_follow(database, tmp_path):
-    head, seconds = "entity_id,stage,ts,changed\n", round(NOW.timestamp())
-    rows = f"a,lead,2026-11-01,{seconds - 9000}\nb,lead,2026-11-02,9999999999\n"
-    folder = folder_of(tmp_path / "drop", a=head + rows)
-    assert read_folder(database, folder).watermark == {"type": "decimal", "value": str(seconds + 86_400)}
-    folder_of(folder, c=head + f"c,lead,2026-11-03,{seconds + 90_000}\n")
-    assert read_folder(database, folder).upload.inserted == 1
-
-
-def test_the_watermark_is_no_ignored_column_and_others_are(database, tmp_path):
-    row = "entity_id,stage,ts,changed,owner\na,lead,2026-11-01,1,ann\n"
-    report = read_folder(database, folder_of(tmp_path / "drop", a=row))
-    assert [note for note in report.upload.notes if "ignored" in note] == ["ignored columns: owner"]
-
-
-def test_the_command_is_told_up_to_when_a_folder_is_complete(tmp_path):
-    folder = folder_of(tmp_path / "drop", a="entity_id,stage,ts\na,lead,2026-11-01\na,won,2026-11-02\n")
-    store = tmp_path / "store.db"
-    command = ("--funnel", "deals", "--folder", str(folder), "--fresh-until")
-    done = run_cli(*command, "2026-11-03T06:00Z", store=store)
-    assert done.returncode == 0, done.stderr
-    with Database(f"sqlite:///{store}") as database, database.read() as connection:
-        told = fresh_until(connection, get_funnel(connection, "deals").id)
-    assert told == datetime(2026, 11, 3, 6, tzinfo=UTC).timestamp() * 1_000_000
-    done = run_cli(*command, "soon", store=store)
-    assert (done.returncode, "--fresh-until" in done.stderr) == (2, True)
-
-
-def test_what_is_wrong_in_a_folder_is_told_with_its_file_and_line(database, tmp_path):
-    head = "entity_id,stage,ts,changed\n"
-    folder = folder_of(tmp_path / "drop", a=head + "a,lead,2026-11-01,1\n", b=head + "b,lead,soon,2\n")
-    with pytest.raises(InputError) as refused:
-        read_folder(database, folder)
-    (problem,) = refused.value.problems
-    assert (problem.line, problem.field) == (2, "ts")
-    assert problem.reason.startswith("b.csv: ")
-    folder_of(folder, b=head + "b,lead,2026-11-01,soon\n")
-    with pytest.raises(InputError, match="neither a number nor an ISO time"):
-        read_folder(database, folder)
-    with pytest.raises(InputError, match="holds no CSV"):
-        read_folder(database, folder_of(tmp_path / "bare"))
-    with pytest.raises(InputError, match="cannot read"):
-        read_folder(database, tmp_path / "none")
-
-
-@pytest.mark.parametrize("mark", [7, 1.5, datetime(2026, 1, 1, 3, 4, 5, 678901, tzinfo=UTC), date(2026, 1, 1), "x"])
-def test_a_watermark_survives_its_storage_digit_for_digit(mark):
-    kept = mark_from_json(json_from_mark(mark))
-    assert (kept, type(kept)) == (mark, type(mark))
-
-
-def test_times_are_read_again_a_while_before_the_watermark():
-    assert lowered(NOW, seconds=300) == NOW - timedelta(minutes=5)
-    assert lowered(NOW.date(), seconds=300) == NOW.date() - timedelta(days=1)
-    assert lowered(5, seconds=300) == 5
-    assert capped(NOW + timedelta(days=900), lowest=NOW, now=NOW) == NOW + timedelta(days=1)
-
-
-@pytest.mark.parametrize("unit", [1, 1000, 1_000_000])
-@pytest.mark.parametrize("kind", [int, float, Decimal])
-def test_numbers_that_are_times_count_at_most_as_tomorrow_and_others_as_they_are(unit, kind):
-    seconds = round(NOW.timestamp())
-    tomorrow = kind((seconds + 86_400) * unit)
-    lowest, absurd = kind((seconds - 10**7) * unit), kind(9_999_999_999 * unit)
-    assert capped(absurd, lowest=lowest, now=NOW) == tomorrow
-    assert type(capped(absurd, lowest=lowest, now=NOW)) is kind
-    assert capped(lowest, lowest=lowest, now=NOW) == lowest
-    assert capped(absurd, lowest=kind(1), now=NOW) == absurd  # the numbers of rows
-
-
-@pytest.mark.parametrize("values", [[True], ["text"], [NOW, NOW.replace(tzinfo=None)], [1, NOW]])
-def test_what_does_not_rise_is_no_watermark(values):
-    with pytest.raises(InputError, match="at"):
-        Highest("at", texts=False).add(values)
-
-
-def run_cli(*arguments: str, store: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    settings = os.environ | {"NEARCAST_DATABASE_URL": f"sqlite:///{store}"} | environment
-    command = [sys.executable, "-m", "service.cli", "pull", *arguments]
-    return subprocess.run(command, env=settings, capture_output=True, text=True, check=False)
-
-
 def test_the_command_reads_its_database_from_the_environment_alone(crm, tmp_path):
     store = tmp_path / "store.db"
     command = ("--funnel", "deals", "--query", QUERY, "--watermark", "updated_at")
@@ -437,70 +285,3 @@ def test_the_command_reads_its_database_from_the_environment_alone(crm, tmp_path
     assert "goes on at updated_at 2026-11-11T09:00:00" in done.stdout
     again = run_cli(*command, "--json", store=store, NEARCAST_PULL_URL=crm.url)
     assert '"unchanged": 6' in again.stdout
-
-
-@contextmanager
-def big_table(url: str) -> Iterator[sa.Engine]:
-    """A PostgreSQL table of a million rows: 400,000 entities, two or three stages each."""
-    engine = sa.create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
-    with engine.begin() as connection:
-        connection.execute(
-            sa.text(
-                "CREATE TABLE crm_steps AS SELECT 'e' || e AS entity_id, (ARRAY['lead','offer','won'])[s] AS stage, "
-                "timestamptz '2024-01-01Z' + e * interval '1 minute' + s * interval '1 day' AS ts, "
-                "(e % 100)::numeric AS value, (ARRAY['north','south'])[1 + e % 2] AS segment, "
-                "timestamptz '2024-01-01Z' + e * interval '1 minute' + s * interval '1 day' AS updated_at "
-                "FROM generate_series(1, 400000) e, generate_series(1, 3) s WHERE s < 3 OR e % 2 = 0"
-            )
-        )
-        connection.execute(sa.text("CREATE INDEX ON crm_steps (updated_at)"))
-    yield engine
-    engine.dispose()
-
-
-def differing(database: Database, one: str, other: str) -> int:
-    """Rows that only one of two funnels holds; counted by the database, whose memory is not ours."""
-    rows = (
-        "SELECT entity_id, stage, ts, value, due_on, segment FROM events JOIN funnels ON funnels.id = funnel_id "
-        "WHERE NOT retracted AND name = "
-    )
-    query = f"SELECT count(*) FROM ({rows} :a EXCEPT {rows} :b)"
-    with database.read() as connection:
-        sides = ({"a": one, "b": other}, {"a": other, "b": one})
-        return sum(connection.execute(sa.text(query), names).scalar_one() for names in sides)
-
-
-@pytest.mark.slow
-def test_a_table_of_a_million_rows_that_changes_between_two_pulls_is_stored_as_by_a_fresh_load(
-    empty_postgres_url, tmp_path
-):
-    store = tmp_path / "store.db"
-    command = ("--query", "SELECT * FROM crm_steps", "--watermark", "updated_at", "--stages", "lead,offer,won")
-
-    def timed(funnel: str, *more: str) -> str:
-        started = time.monotonic()
-        done = run_cli("--funnel", funnel, *command, *more, store=store, NEARCAST_PULL_URL=empty_postgres_url)
-        assert done.returncode == 0, done.stderr
-        memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-        print(f"{funnel} {' '.join(more)}: {time.monotonic() - started:.1f} s, peak so far {memory:.0f} MiB")
-        return done.stdout
-
-    with big_table(empty_postgres_url) as engine, Database(f"sqlite:///{store}") as database:
-        assert "1,000,000 events read: 1,000,000 new" in timed("deals", "--timezone", "UTC")
-        with engine.begin() as connection:
-            for statement in (
-                "INSERT INTO crm_steps SELECT 'n' || e, 'lead', now() - interval '1 h', e, 'west', now() "
-                "FROM generate_series(1, 5000) e",
-                "UPDATE crm_steps SET ts = ts + interval '1 h', updated_at = now() WHERE stage = 'won' AND value < 4",
-                "UPDATE crm_steps SET value = value + 1, updated_at = now() WHERE stage = 'offer' AND value > 97",
-            ):
-                connection.execute(sa.text(statement))
-        assert " 1,0" not in timed("deals").partition("events read")[0]
-        timed("fresh", "--timezone", "UTC")
-        assert differing(database, "deals", "fresh") == 0
-        with engine.begin() as connection:
-            connection.execute(sa.text("DELETE FROM crm_steps WHERE value = 50"))
-            connection.execute(sa.text("UPDATE crm_steps SET segment = 'east' WHERE value = 51"))
-        timed("deals", "--full")
-        timed("fresh2", "--timezone", "UTC")
-        assert differing(database, "deals", "fresh2") == 0
