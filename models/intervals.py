@@ -2,9 +2,9 @@
 
 The variance of a count of mean mu is taken as phi mu + psi mu^2: noise and bursts (phi), errors of the level
 (psi). Both come from squared rolling-origin errors. What is left is measured as a scale on the normal scores of
-the actuals: the central scale on recent errors, the two outer ones on all of them, since tails are rare. A count is a
-step of its distribution; its score is read at a place within, as if drawn (randomized quantile residuals: Dunn and
-Smyth, 1996), so that scores are normal for small means too where the forecast holds.
+the actuals: the central scale on recent errors, the two outer ones on those of a year, since tails are rare. A count
+is a step of its distribution; its score is read at a place within, as if drawn (randomized quantile residuals: Dunn
+and Smyth, 1996), so that scores are normal for small means too where the forecast holds.
 `models.quantiles` makes quantiles of it.
 """
 
@@ -25,6 +25,8 @@ Days = npt.NDArray[np.int64]
 
 HALF_LIFE = 60.0
 """Half-life of the errors behind phi, psi and the central scale, periods."""
+OUTER_HALF_LIFE = 365.0
+"""Half-life of the errors behind the outer scales, periods."""
 NEIGHBOUR = 0.3
 """What the errors of the buckets beside a bucket count."""
 OUTLIER = 5.0
@@ -40,8 +42,6 @@ GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
 """Places within the steps are multiples of it, modulo 1: as even as they can be, and the same in every run."""
 SCALE_SHRINK = 20.0
 """Origins' worth of a scale of 1 that is mixed in."""
-FINITE_SAMPLE = 0.1
-"""Outer probabilities rise by this share of 1 / (independent windows), in the spirit of conformal prediction."""
 FIRST_EDGE, LAST_EDGE, BINS = 0.6, 5.4, 46
 """Histograms of the size of normal scores: the first bin ends at FIRST_EDGE, the last begins at LAST_EDGE, and those
 between are equal on the scale of square roots. The scales are clipped to what lies between, and nothing is kept of a
@@ -59,8 +59,8 @@ class IntervalState:
 
     sums: (n, b, 7), behind phi and psi. basis: (n, b, 2), phi and psi as of the last origin, by which arriving actuals
     are scored. seen: (n, b), origins. recent, below, above: (n, b, BINS), histograms of the size of the scores, which
-    count by the probability of any event: discounted, and of all time on either side of 0. clock: (n, 2), worth of the
-    last period, and periods.
+    count by the probability of any event: discounted by HALF_LIFE, and by OUTER_HALF_LIFE on either side of 0. clock:
+    (n, 2), worth of the last period to the former, and periods.
     """
 
     sums: Array
@@ -159,6 +159,7 @@ def _advance(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one pass over time, in 
         for t in range(counts.shape[1]):
             clock[i, 0] *= growth
             clock[i, 1] += 1.0
+            outer_worth = 2.0 ** (clock[i, 1] / OUTER_HALF_LIFE)
             y = counts[i, t]
             position = y + GOLDEN * clock[i, 1] % 1.0
             root = np.cbrt(max(position - 0.5, 0.0))
@@ -181,9 +182,9 @@ def _advance(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one pass over time, in 
                     cell = _bin(abs(size))
                 recent[i, b, cell] += told * worth
                 if size < 0:
-                    below[i, b, cell] += told * share
+                    below[i, b, cell] += told * outer_worth * share
                 else:
-                    above[i, b, cell] += told * share
+                    above[i, b, cell] += told * outer_worth * share
                 _learn(own, b, expected, y, worth)
                 seen[i, b] += share
             while at < last and origins[at] == t:
@@ -191,10 +192,11 @@ def _advance(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one pass over time, in 
                     if seen[i, b] > 0:
                         basis[i, b, 0], basis[i, b, 1] = _solve(_pooled(sums[i], b), seen[i, b])
                 if wanted[at]:
-                    _tell(sums[i], seen[i], recent[i], below[i], above[i], clock[i, 1], lengths, spread[i, at])
+                    _tell(sums[i], seen[i], recent[i], below[i], above[i], outer_worth, spread[i, at])
                 at += 1
         if wanted[last]:
-            _tell(sums[i], seen[i], recent[i], below[i], above[i], clock[i, 1], lengths, spread[i, last])
+            outer_worth = 2.0 ** (clock[i, 1] / OUTER_HALF_LIFE)
+            _tell(sums[i], seen[i], recent[i], below[i], above[i], outer_worth, spread[i, last])
 
 
 @kernel
@@ -204,27 +206,18 @@ def _tell(
     recent: Array,
     below: Array,
     above: Array,
-    periods: float,
-    lengths: Array,
+    outer_worth: float,
     spread: Array,
 ) -> None:
     """Spread by bucket from the sums, in place."""
-    first = 1
-    for b in range(lengths.size):
+    for b in range(seen.size):
         spread[b] = np.array(UNKNOWN)
         if seen[b] >= MINIMUM_ORIGINS:
             spread[b, 0], spread[b, 1] = _solve(_pooled(sums, b), seen[b])
-            told = below[b].sum() + above[b].sum()
+            told = (below[b].sum() + above[b].sum()) / outer_worth
             if told > 0:
-                windows = max(8.0, periods / (6.0 + first))
-                spread[b, 2:] = _scales(
-                    _pooled(recent, b),
-                    _pooled(below, b),
-                    _pooled(above, b),
-                    windows,
-                    told / (told + SCALE_SHRINK),
-                )
-        first += int(lengths[b])
+                trust = told / (told + SCALE_SHRINK)
+                spread[b, 2:] = _scales(_pooled(recent, b), _pooled(below, b), _pooled(above, b), trust)
 
 
 @kernel
@@ -290,16 +283,14 @@ def _solve(sums: Array, origins: float) -> tuple[float, float]:
 
 
 @kernel
-def _scales(recent: Array, below: Array, above: Array, windows: float, trust: float) -> Array:
+def _scales(recent: Array, below: Array, above: Array, trust: float) -> Array:
     """Central, lower and upper outer scale: measured over nominal scores, shrunk to 1, the outer ones to each other."""
-    raised = min(0.95 * (1 + FINITE_SAMPLE / windows), 0.999)
-    tail = min(0.975 * (1 + FINITE_SAMPLE / 2 / windows), 0.999)
     central = 1 + trust * (_quantile(recent, 0.8) / CENTRAL - 1)
-    outer = 1 + trust * (_quantile(below + above, raised) / OUTER - 1)
+    outer = 1 + trust * (_quantile(below + above, 0.95) / OUTER - 1)
     outer = min(max(outer, 0.5), 2.0)
     total = below.sum() + above.sum()
-    lower = outer + trust * (_quantile(below, 1 - (1 - tail) / max(below.sum() / total, 1e-9)) / OUTER - outer)
-    upper = outer + trust * (_quantile(above, 1 - (1 - tail) / max(above.sum() / total, 1e-9)) / OUTER - outer)
+    lower = outer + trust * (_quantile(below, 1 - 0.025 / max(below.sum() / total, 1e-9)) / OUTER - outer)
+    upper = outer + trust * (_quantile(above, 1 - 0.025 / max(above.sum() / total, 1e-9)) / OUTER - outer)
     central = min(max(central, 0.5), 2.0)
     return np.array([central, max(min(lower, 2.5), 0.6), max(min(upper, 2.5), 0.6)])
 
