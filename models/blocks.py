@@ -98,7 +98,7 @@ def part_of(panel: Panel, rows: Sequence[int], *, since: int = 0, until: int | N
     """Some funnels of a panel, from a period on and before another."""
     end = panel.periods if until is None else until
     return Panel(
-        panel.counts[np.asarray(rows)][:, :, since:end],
+        panel.counts[:, :, since:end][np.asarray(rows)],
         _moves_of(panel.moves, rows, since=since, end=end),
         panel.day_types[since : len(panel.day_types) - panel.periods + end],
         panel.start_day,
@@ -111,7 +111,7 @@ def priced_part(priced: Priced, rows: Sequence[int], *, since: int = 0, until: i
     chosen = np.asarray(rows)
     end = priced.amounts.shape[2] if until is None else until
     moves = _moves_of(priced.moves, rows, since=since, end=end)
-    return Priced(priced.amounts[chosen][:, :, since:end], moves, priced.units[chosen])
+    return Priced(priced.amounts[:, :, since:end][chosen], moves, priced.units[chosen])
 
 
 def _moves_of(
