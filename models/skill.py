@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,16 +19,18 @@ RELIABILITY: tuple[tuple[int, int], ...] = ((1, 7), (8, 14), (15, 28), (29, 56))
 MEASURES: tuple[str, ...] = ("n", "actual", "loss", "naive", "absolute", "error", "covered80", "covered95")
 """Sums over the actuals of a bucket: their number and total, `metrics.quantile_loss` of the forecast and of seasonal
 naive, absolute error of the median, error of the mean, and how many the intervals held."""
+BUCKET_NAMES = {first: str(first) if first == last else f"{first}-{last}" for first, last in BUCKETS}
+"""By first step."""
 LEVEL_COLUMNS: dict[int, tuple[int, int]] = {80: (1, -2), 95: (0, -1)}
 """Columns of QUANTILES that bound a level."""
 
 
-@dataclass(frozen=True, slots=True)
-class Score:
+class Score(NamedTuple):
     """Accuracy of one series over the steps first..last of all cutoffs; NaN where nothing could be measured.
 
     n counts the actuals. skill is 1 - WQL / WQL of seasonal naive: positive = better than naive. bias is
-    summed error over summed actuals, error = forecast - actual. measure: count or value.
+    summed error over summed actuals, error = forecast - actual. measure: count or value. A tuple, since a retrain
+    makes tens of thousands.
     """
 
     segment: str
@@ -111,7 +114,7 @@ def scores_from_sums(
             Score(
                 segment=segment,
                 stage=stage,
-                steps=str(first) if first == last else f"{first}-{last}",
+                steps=BUCKET_NAMES[first],
                 first=first,
                 last=last,
                 n=int(n),

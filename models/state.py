@@ -24,8 +24,12 @@ from models.forecast import Coverage, Forecast
 MARK = b"NCA1"
 DIGEST = 32
 HEADER = struct.Struct("<I")
+HEADER_TEXT = json.JSONEncoder(ensure_ascii=False).encode
+"""NaN in facts (an unmeasured coverage) is written as Python's json does, and read back by it; `json.dumps` would make
+an encoder for each payload."""
 VALUE = "value."
 """How the name of an array begins that belongs to the forecast of value."""
+SINGLE, DOUBLE, WHOLE = np.dtype("<f4"), np.dtype("<f8"), np.dtype("<i8")
 START = len(MARK) + DIGEST + HEADER.size
 
 AnyArray = npt.NDArray[Any]
@@ -123,8 +127,7 @@ def pack(facts: Mapping[str, Any], arrays: Mapping[str, AnyArray], *, as_is: boo
     else:
         stored = {name: stored_array(name, values) for name, values in arrays.items()}
     listed = [[name, values.dtype.str, list(values.shape)] for name, values in stored.items()]
-    # NaN in facts (an unmeasured coverage) is written as Python's json does, and read back by it.
-    header = json.dumps({"facts": facts, "arrays": listed}, ensure_ascii=False).encode()
+    header = HEADER_TEXT({"facts": facts, "arrays": listed}).encode()
     header += b" " * (-(START + len(header)) % 8)  # so that the arrays can be used where they lie
     pieces: list[Any] = [HEADER.pack(len(header)), header]
     pieces += [np.ravel(values).view(np.uint8) for values in stored.values()]
@@ -154,9 +157,9 @@ def unpack(payload: bytes) -> tuple[dict[str, Any], dict[str, AnyArray]]:
 
 def stored_array(name: str, values: AnyArray) -> AnyArray:
     """The array as it is stored."""
-    kind = np.asarray(values).dtype.kind
-    if kind == "f":
-        return np.asarray(values, dtype="<f4" if np.asarray(values).dtype.itemsize == 4 else "<f8")
-    if kind in "iub":
-        return np.asarray(values, dtype="<i8")
-    raise TypeError(f"array {name!r} of {np.asarray(values).dtype} is neither numbers nor booleans")
+    given = np.asarray(values).dtype
+    if given.kind == "f":
+        return np.asarray(values, dtype=SINGLE if given.itemsize == 4 else DOUBLE)
+    if given.kind in "iub":
+        return np.asarray(values, dtype=WHOLE)
+    raise TypeError(f"array {name!r} of {given} is neither numbers nor booleans")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import fields
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -12,7 +12,6 @@ def number(value: Any) -> float | None:
     return float(value) if value is not None and math.isfinite(value) else None
 
 
-def json_numbers(record: Any) -> dict[str, Any]:
-    """A flat dataclass as JSON: what is not a finite number is null."""
-    values = {field.name: getattr(record, field.name) for field in fields(record)}
-    return {name: number(value) if isinstance(value, float) else value for name, value in values.items()}
+def json_numbers(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A flat record for JSON: what is not a finite number is null."""
+    return {name: number(value) if isinstance(value, float) else value for name, value in record.items()}

@@ -120,7 +120,7 @@ def run(plan: Plan, *, measure: Measure, out: Path | None, by_step: bool, as_jso
     if out is not None:
         with out.open("w", newline="", encoding="utf-8") as target:
             write_forecasts(result.forecasts, target)
-    scores = [json_numbers(score) for score in result.scorecard]
+    scores = [json_numbers(score._asdict()) for score in result.scorecard]
     if as_json:
         answer = {"stages": list(rows.funnel.stages), "cutoffs": len(plan.cutoffs), "scorecard": scores}
         print_json(answer | ({"error_growth": error_growth(scores)} if by_step else {}))

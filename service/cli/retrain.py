@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 from collections.abc import Iterator
@@ -27,6 +28,9 @@ from service.workers import pool_from_settings
 
 logger = logging.getLogger(__name__)
 
+GARBAGE = 100_000
+"""Objects made between two searches for garbage: what a run makes is none, and every 700, as usual, is often."""
+
 
 class WorkersChoice(StrEnum):
     """Where series are fitted."""
@@ -49,6 +53,7 @@ def retrain(
     as_json: JsonOption = False,
 ) -> None:
     """Train a funnel on all that has been recorded; the new version is served at once."""
+    gc.set_threshold(GARBAGE)
     settings = read_settings()
     if dask_address is not None:
         settings = settings.model_copy(update={"workers": "dask", "dask_address": dask_address})

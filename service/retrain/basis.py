@@ -153,7 +153,7 @@ def make_draft(basis: Basis, history: History, fitted: Fitted, late: Sequence[La
         model=", ".join(sorted({forecast.model for forecast in fitted.forecasts})),
         calendar=basis.calendar.version,
         reason=reason,
-        scorecard=[facts_from_record(score) for score in fitted.scorecard],
+        scorecard=[score._asdict() for score in fitted.scorecard],
         quality=quality,
         views={"observed": latest_counts(history), "flow": flow_from_history(history)},
     )
