@@ -246,13 +246,13 @@ class Job:
     def _publish_version(self, connection: Connection, basis: Basis, draft: Draft, fitted: Fitted) -> Version:
         if basis.reading is not None:
             keep(connection, basis.record.id, basis.reading)
-        keep_only(connection, basis.record.id, self._run_id)
         return publish_version(
             connection,
             basis.record.id,
             draft,
             made=fitted.forecasts,
             responses=fitted.responses,
+            drop=partial(keep_only, connection, basis.record.id, self._run_id),
             now=self._now(),
         )
 

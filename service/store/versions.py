@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
@@ -24,7 +25,7 @@ from service.store.funnels import (
 )
 from service.store.instants import datetime_from_micros, micros_from_datetime
 from service.store.tables import forecasts, states, versions
-from service.store.view import clear_published, show
+from service.store.view import clear_published, show, texts_from_forecasts
 
 RESPONSE = "response/"
 """How the name of a state begins that holds the responses of a segment's transitions."""
@@ -96,13 +97,27 @@ def publish_version(
     *,
     made: Sequence[Forecast],
     responses: Mapping[str, Any] | None = None,
+    drop: Callable[[], None] = lambda: None,
     now: datetime,
 ) -> Version:
     """Store a version with its forecasts, and serve it: in the caller's transaction, so all or nothing.
 
-    `responses` by segment, see `models.levers.pack`.
+    `responses` by segment, see `models.levers.pack`. `drop` deletes, on the same connection, what else this version
+    replaces: the database does that while its rows are made here.
     """
     lock_funnel(connection, funnel_id)
+
+    def replaced() -> None:
+        drop()
+        clear_published(connection, funnel_id)
+        earlier = sa.select(versions.c.id).where(versions.c.funnel_id == funnel_id)
+        connection.execute(sa.delete(states).where(states.c.version_id.in_(earlier), states.c.name == LIVE))
+
+    with ThreadPoolExecutor(1) as beside:  # which has the connection to itself
+        deleted = beside.submit(replaced)
+        payloads = [bytes_from_forecast(each) for each in made]
+        texts = list(texts_from_forecasts(made))
+    deleted.result()
     query = sa.select(sa.func.max(versions.c.number)).where(versions.c.funnel_id == funnel_id)
     row = {
         "funnel_id": funnel_id,
@@ -119,15 +134,9 @@ def publish_version(
         "quality": dict(draft.quality),
     }
     version = version_from_row(connection.execute(sa.insert(versions).values(**row).returning(*DESCRIBED)).one())
-    insert_rows(
-        connection,
-        forecasts,
-        ((version.id, each.segment, each.stage, bytes_from_forecast(each)) for each in made),
-    )
-    clear_published(connection, funnel_id)
-    show(connection, funnel_id, version.id, made)
-    earlier = sa.select(versions.c.id).where(versions.c.funnel_id == funnel_id)
-    connection.execute(sa.delete(states).where(states.c.version_id.in_(earlier), states.c.name == LIVE))
+    named = zip(made, payloads, strict=True)
+    insert_rows(connection, forecasts, ((version.id, each.segment, each.stage, payload) for each, payload in named))
+    show(connection, funnel_id, version.id, zip(made, texts, strict=True))
     insert_rows(connection, states, ((version.id, *state) for state in _states(draft, responses or {})))
     set_active_version(connection, funnel_id, version.id)
     return version
@@ -170,9 +179,10 @@ def activate_version(connection: Connection, funnel_id: int, number: int) -> Ver
     if row is None:
         raise VersionNotFoundError(f"there is no version {number} of this funnel; GET .../versions lists them")
     version = version_from_row(row)
-    made = read_forecasts(connection, version.id)  # what cannot be read must not take the place of what is served
+    # What cannot be read must not take the place of what is served.
+    made = list(read_forecasts(connection, version.id).values())
     clear_published(connection, funnel_id)
-    show(connection, funnel_id, version.id, made.values())
+    show(connection, funnel_id, version.id, zip(made, texts_from_forecasts(made), strict=True))
     set_active_version(connection, funnel_id, version.id)
     count_activation(connection, funnel_id)
     return version
