@@ -178,11 +178,11 @@ def _pass_on(
     """
     funnels, horizon = len(panel.counts), inflow.shape[2]
     pending, asked = len(origins.pending), origins.asked
-    made, share = np.zeros((funnels, len(asked), horizon)), np.zeros((funnels, horizon))
+    made, held = np.zeros((funnels, len(asked), horizon)), np.zeros((funnels, horizon))
     waits, done = [], np.zeros((funnels, len(asked), 2))
     for row in range(funnels):
         moves = panel.moves[row][stage - 1]
-        wait, made[row], held = _wait(
+        wait, made[row], held[row] = _wait(
             state.waits[row],
             panel,
             panel.counts[row, stage - 1 : stage + 1],
@@ -193,8 +193,8 @@ def _pass_on(
             untold=_untold(panel, row, stage),
         )
         waits.append(wait)
-        share[row] = np.clip(np.divide(held, made[row, -1], out=np.zeros(horizon), where=made[row, -1] > 0), 0, 1)
         done[row] = state.done[row] + (0.0 if moves is None else conversions(moves, origins=asked))
+    share = np.clip(np.divide(held, made[:, -1], out=np.zeros(held.shape), where=made[:, -1] > 0), 0, 1)
     promised = np.concatenate([state.promised, np.minimum(made, caps[:, :, None])], axis=1)
     after, combined, _ = combination.advance(
         state.combination,
@@ -224,10 +224,10 @@ def _wait(
     """One transition of one funnel: the state after, what it promises at every origin, and what of the last promise
     comes from entities in the funnel.
     """
-    ahead = panel.day_types[panel.periods :]
     if isinstance(state, lag.LagState):
-        lagged, made = lag.advance(state, pair[0], pair[1], panel.day_types, origins=origins, inflow=inflow)
-        return lagged, made, lag.forecast(lagged, ahead, earlier)
+        twice, both = np.append(origins, origins[-1]), np.concatenate([inflow, earlier[None]])
+        lagged, made = lag.advance(state, pair[0], pair[1], panel.day_types, origins=twice, inflow=both)
+        return lagged, made[:-1], made[-1]
     assert moves is not None
     waiting, made = conversion.advance(
         state,
@@ -239,7 +239,7 @@ def _wait(
         worth=panel.worth,
         untold=untold,
     )
-    return waiting, made, conversion.forecast(waiting, ahead, earlier)
+    return waiting, made, conversion.forecast(waiting, panel.day_types[panel.periods :], earlier)
 
 
 def _untold(panel: Panel, row: int, stage: int) -> conversion.Untold | None:

@@ -8,7 +8,7 @@ of actual to expected, follows quickly, because the share that moves on drifts f
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -58,7 +58,7 @@ class LagState:
 
     def copy(self) -> LagState:
         """Own arrays, so that an append leaves the original as it was."""
-        return replace(self, **{field.name: getattr(self, field.name).copy() for field in fields(self)})
+        return LagState(*[getattr(self, name).copy() for name in LagState.__slots__])
 
 
 def make_state(*, season_length: int) -> LagState:
@@ -83,7 +83,7 @@ def advance(
     """Run new periods through the state.
 
     `before` and `after` are (periods,), counts of the two stages, NaN where missing; the rest and the result as in
-    `conversion.advance`.
+    `conversion.advance`. Of an origin that is there twice the forecasts are by the same weights.
     """
     state = state.copy()
     forecasts = np.zeros(inflow.shape)
@@ -107,26 +107,8 @@ def advance(
     return state, forecasts
 
 
-def forecast(state: LagState, day_types: Ints, inflow: Array) -> Array:
-    """Expected counts of the stage after in the periods after the last, (horizon,); linear in the inflow and the past.
-
-    `day_types` and `inflow` are (horizon,).
-    """
-    out = np.zeros(len(inflow))
-    _forecast(
-        state.smooth,
-        state.window,
-        _scaled_weights(state.gram, state.cross, state.expected, state.actual),
-        _factors(state.total, state.days),
-        np.ascontiguousarray(day_types, dtype=np.int64),
-        np.ascontiguousarray(inflow),
-        out,
-    )
-    return out
-
-
 def responses(state: LagState, day_types: Ints) -> Array:
-    """What `forecast` is linear in, (1 + horizon, horizon), as in `conversion.responses`; row 0 is of the past."""
+    """What a forecast is linear in, (1 + horizon, horizon), as in `conversion.responses`; row 0 is of the past."""
     horizon = len(day_types)
     out = np.zeros((1 + horizon, horizon))
     weights = _scaled_weights(state.gram, state.cross, state.expected, state.actual)
@@ -182,10 +164,11 @@ def _advance(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for t
                     for j in range(features.size):
                         gram[i, j] += weight * features[i] * features[j]
                 actual[0] += after[t]
-        while at < origins.size and origins[at] == t:
-            weights = _scaled_weights(gram, cross, expected, actual)
-            _forecast(smooth, window, weights, _factors(total, days), types[t + 1 :], inflow[at], out[at])
-            at += 1
+        if at < origins.size and origins[at] == t:
+            weights, factors = _scaled_weights(gram, cross, expected, actual), _factors(total, days)
+            while at < origins.size and origins[at] == t:
+                _forecast(smooth, window, weights, factors, types[t + 1 :], inflow[at], out[at])
+                at += 1
 
 
 @kernel

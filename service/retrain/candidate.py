@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -39,18 +39,18 @@ class Candidate:
 
 
 def fit_candidate(  # noqa: PLR0913 - each is said by its name
-    database: Database,
     basis: Basis,
     history: History,
     late: Sequence[Lateness],
     *,
+    before: Iterable[bytes],
     reason: str,
     pool: Pool,
     apart: bool,
     remember: Callable[[bytes], None] | None,
     progress: Progress,
 ) -> Candidate:
-    """Fit a clean history, from what the last fit left; `history` and `late` are from `basis.clean_history`.
+    """Fit a clean history, `history` and `late` from `basis.clean_history`, from what the last fit left, `before`.
 
     `apart`: as a series may take down the process that fits it. `remember`: see `models.engine.fit`.
     """
@@ -64,7 +64,7 @@ def fit_candidate(  # noqa: PLR0913 - each is said by its name
             history,
             calendar=basis.calendar,
             horizon=basis.record.funnel.horizon_limit,
-            before=_memory(database, basis.record.id),
+            before=before,
             mapper=mapper,
             responses=True,
             apart=apart,
@@ -75,7 +75,7 @@ def fit_candidate(  # noqa: PLR0913 - each is said by its name
     return Candidate(basis, history, fitted, make_draft(basis, history, fitted, late, reason=reason))
 
 
-def _memory(database: Database, funnel_id: int) -> Iterator[bytes]:
-    """What the last fit left, a block at a time."""
+def memory_of(database: Database, funnel_id: int) -> Generator[bytes]:
+    """What the last fit of a funnel left, a block at a time."""
     with database.read() as connection:
         yield from read_memory(connection, funnel_id)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from sqlalchemy.engine import Connection
 
 from models.errors import NearcastError
+from service.retrain.ahead import Ahead
 from service.retrain.basis import (
     Basis,
     champions_basis,
@@ -23,7 +24,7 @@ from service.retrain.basis import (
     read_basis,
     reason_to_publish,
 )
-from service.retrain.candidate import Candidate, Progress, fit_candidate, ignore_progress
+from service.retrain.candidate import Candidate, Progress, fit_candidate, ignore_progress, memory_of
 from service.retrain.challenge import judge
 from service.retrain.live import live_after, with_live
 from service.retrain.publication import Publication
@@ -154,26 +155,31 @@ class Job:
             issued = read_live(connection, basis.record.id)
         if basis.reading is None and basis.active is not None:
             return self._nothing_new(f"nothing new since version {basis.active.number}")
-        with self._phase("clean"):
-            history, late = clean_history(basis)
-        reason = reason_to_publish(basis, history.cutoff)
-        if reason is None:
-            assert basis.active is not None
-            return self._nothing_new(f"nothing new since version {basis.active.number}")
-        with Publication(self._database, self._run_id) as publication:
+        with (
+            Ahead(memory_of(self._database, basis.record.id)) as remembered,
+            Publication(self._database, self._run_id) as publication,
+        ):
+            with self._phase("clean"):
+                history, late = clean_history(basis)
+            reason = reason_to_publish(basis, history.cutoff)
+            if reason is None:
+                assert basis.active is not None
+                return self._nothing_new(f"nothing new since version {basis.active.number}")
             with self._phase("fit"):
                 former = champions_basis(basis)
                 fit = partial(
                     fit_candidate,
-                    self._database,
                     reason=reason,
                     pool=pool,
                     apart=suspect,
                     remember=publication.remember if former is None else None,  # of two, one will be published
                     progress=self._progress,
                 )
-                chosen = fit(basis, history, late)
-                rival = None if former is None else fit(former, *clean_history(former))
+                chosen = fit(basis, history, late, before=remembered.payloads())
+                rival = None
+                if former is not None:
+                    again = memory_of(self._database, former.record.id)
+                    rival = fit(former, *clean_history(former), before=again)
             check_quarantine(chosen.fitted, active=basis.active)
             lost = set(chosen.fitted.quarantined)
             if reason == reason_to_retry(basis.active) and set(quarantined_in(basis.active)) <= lost:
