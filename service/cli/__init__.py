@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import sys
 from collections.abc import Iterable
@@ -72,7 +73,9 @@ def main() -> None:
     """Run the command line; errors that the user can do something about are told, never traced."""
     # `serve` must not wait for what only `ingest` or `backtest` need: a known command loads itself alone.
     # What is imported stays: looking through it for garbage again and again costs a start a tenth of its time.
+    # Nor is it looked through at the end, when it is all given back at once.
     asked = sys.argv[1:2]
+    atexit.register(gc.freeze)
     try:
         gc.disable()
         cli = make_cli(asked if asked and asked[0] in COMMANDS else COMMANDS)
