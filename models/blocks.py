@@ -12,6 +12,7 @@ from models.calibration import SeriesForecasts
 from models.cascade import Panel
 from models.completion import completed
 from models.doubt import Doubt, mixed
+from models.effects import factors_ahead, told_of
 from models.funnels import PanelState, forecast_funnels, make_state
 from models.memory import (
     Frame,
@@ -67,12 +68,15 @@ class BlockResult:
     """Forecasts of a block at its cutoff, and what is to be remembered of it.
 
     value: in money, where anything has a value. responses: see `models.responses.responses_of_state`, if asked for.
+    effects: (funnels, stages, names, 2), factor of each declared name and the periods it is learnt from; None where
+    nothing is declared.
     """
 
     now: SeriesForecasts
     value: SeriesForecasts | None
     memory: bytes
     responses: Array | None
+    effects: Array | None = None
 
 
 def divide(block: Block, size: int) -> list[Block]:
@@ -103,6 +107,7 @@ def part_of(panel: Panel, rows: Sequence[int], *, since: int = 0, until: int | N
         panel.day_types[since : len(panel.day_types) - panel.periods + end],
         panel.start_day,
         panel.season_length,
+        declared=panel.declared and panel.declared.part(rows, since=since, until=end),
     )
 
 
@@ -144,6 +149,7 @@ def fit_block(block: Block) -> BlockResult:
                 horizon=horizon,
                 season_length=block.panel.season_length,
                 valued=block.frame.valued,
+                names=None if block.panel.declared is None else len(block.panel.declared.names),
             )
         span = {"since": state.seen, "until": block.settled}
         panel = part_of(block.panel, chosen.tolist(), **span)
@@ -168,14 +174,17 @@ def fit_block(block: Block) -> BlockResult:
         block.panel.day_types[: block.settled + horizon],
         digests_of(block.panel, block.priced, periods=block.settled),
         _as_one(states, places, order),
+        () if block.panel.declared is None else block.panel.declared.names,
     )
-    answers = None
+    state = memory.state if block.told is None else _as_one(latest, places, order)
+    answers, factors, learnt = None, None, None
+    if state.effects is not None and block.panel.declared is not None:
+        factors, learnt = factors_ahead(state.effects, block.panel.declared), told_of(state.effects)
     if block.wishes.responses:
-        state = memory.state if block.told is None else _as_one(latest, places, order)
-        answers = responses_of_state(state, block.panel.day_types[block.panel.periods :])
+        answers = responses_of_state(state, block.panel.day_types[block.panel.periods :], factors=factors)
     stages = [True] * block.panel.counts.shape[1]
     value = in_order(valued, order, stages=stages) if valued else None
-    return BlockResult(in_order(made, order, stages=stages), value, bytes_from_memory(memory), answers)
+    return BlockResult(in_order(made, order, stages=stages), value, bytes_from_memory(memory), answers, learnt)
 
 
 def _as_one(

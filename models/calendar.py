@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from models.errors import FunnelError
 from models.forecast import STEP_DAYS
-from models.funnel import TOTAL, DeclaredDay, Frequency, Funnel
+from models.funnel import DeclaredDay, Frequency, Funnel
 
 EPOCH = date(1970, 1, 1)
 DAY = 86_400_000_000
@@ -147,16 +147,11 @@ class Calendar:
         return types
 
     def declared(self, start: date, periods: int, stage: str, segment: str) -> npt.NDArray[np.bool_]:
-        """Whether each period from `start` holds a day declared for this series; shape (periods,).
-
-        The total is touched by what is declared for any of its segments.
-        """
+        """Whether each period from `start` holds a day declared for this series; shape (periods,)."""
         flags = np.zeros(periods, dtype=np.bool_)
         length = STEP_DAYS[self.frequency]
         for declared in self.declared_days:
-            if declared.stages and stage not in declared.stages:
-                continue
-            if declared.segments and segment not in (*declared.segments, TOTAL):
+            if not declared.concerns(stage, segment):
                 continue
             first = max((declared.start - start).days // length, 0)
             last = (declared.end - start).days // length

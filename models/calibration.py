@@ -70,7 +70,7 @@ def make_state(series: int, *, horizon: int, season_length: int) -> CalibrationS
     )
 
 
-def calibrate(
+def calibrate(  # noqa: PLR0913 - each is said by its name
     state: CalibrationState,
     mean: Array,
     counts: Array,
@@ -79,6 +79,8 @@ def calibrate(
     start_day: int,
     seen: int,
     scored: bool = True,
+    taught: Array | None = None,
+    doubts: Array | None = None,
 ) -> Calibrated:
     """Learn from new counts what they say of earlier forecasts, and tell the quantiles at the cutoff.
 
@@ -94,16 +96,27 @@ def calibrate(
         Absolute number of the first period of all, and the periods before the new ones.
     scored
         Whether past forecasts are scored.
+    taught
+        The counts that teach how far forecasts err, as `counts`; None: all do.
+    doubts
+        As `mean`, relative variance that is added to what errors teach; None: none is.
     """
     horizon, rolling = mean.shape[2], origins.every[:-1]
     chosen = scoring.is_scored(rolling, start_day, seen=seen) & scored
-    learnt, spread = intervals.advance(state.intervals, mean, counts, origins=origins, wanted=np.append(chosen, True))
+    learnt, spread = intervals.advance(
+        state.intervals,
+        mean,
+        counts if taught is None else taught,
+        origins=origins,
+        wanted=np.append(chosen, True),
+    )
     pending = state.spread.shape[1]
     fresh = int(chosen.sum()) - pending
     issued = scoring.Issued(
         mean=mean[:, :-1][:, chosen],
         spread=np.concatenate([state.spread, spread[:, :-1][:, chosen][:, pending:]], axis=1),
         naive=np.concatenate([state.naive, np.zeros((len(mean), fresh, state.naive.shape[2]))], axis=1),
+        doubts=None if doubts is None else doubts[:, :-1][:, chosen],
     )
     index = rolling[chosen]
     slots = (index + seen + start_day) // scoring.SCORED_GAP % scoring.ORIGINS_KEPT
@@ -114,7 +127,11 @@ def calibrate(
         learnt, measured, mean[:, :-1][:, waiting], issued.spread[:, still], issued.naive[:, still]
     )
     bucket = bucket_of_steps(horizon)
-    quantiles = np.array([count_quantiles(mean[i, -1], bucket, spread[i, -1], SCORES) for i in range(len(mean))])
+    last = spread[:, -1]
+    if doubts is not None:  # each step has a spread of its own then
+        last, bucket = last[:, bucket], np.arange(horizon)
+        last[..., 1] += doubts[:, -1]
+    quantiles = np.array([count_quantiles(mean[i, -1], bucket, last[i], SCORES) for i in range(len(mean))])
     return Calibrated(quantiles.reshape(len(mean), horizon, len(SCORES)), after)
 
 

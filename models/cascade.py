@@ -8,18 +8,21 @@ are learnt from forecasts that could have been made, errors of the inflow includ
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from models import combination, conversion, lag
+from models.declared import Declared
 from models.origins import Origins
 from models.spells import AGE, CONVERTED
 
 Array = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Effects = Callable[[int, Array], Array]
+"""Given a stage and its forecasts without them, factors of declared days: both (funnels, origins.asked, horizon)."""
 
 RIDGE = 1.0
 """Pull towards the starting weights, see `combination.advance`; five times that among univariate experts."""
@@ -40,6 +43,7 @@ class Panel:
     day_types: (periods + horizon,). start_day: absolute number of the first period of all, new or not. worth: of one
     in the numbers of the moves. told: (stages, periods), share of each period's final count that is in the moves, and
     missing: (funnels, stages, periods), what is in the counts alone, see `models.completion`; None: nothing is.
+    declared: of the new periods and the horizon; None: nothing is.
     """
 
     counts: Array
@@ -50,6 +54,12 @@ class Panel:
     worth: float = 1.0
     told: Array | None = None
     missing: Array | None = None
+    declared: Declared | None = None
+
+    @property
+    def taught(self) -> Array:
+        """The counts that teach what is usual: NaN on declared days."""
+        return self.counts if self.declared is None else np.where(self.declared.past > 0, np.nan, self.counts)
 
     @property
     def periods(self) -> int:
@@ -103,7 +113,7 @@ def make_transitions(
     )
 
 
-def pass_down(
+def pass_down(  # noqa: PLR0913 - each is said by its name
     transitions: Sequence[TransitionState],
     panel: Panel,
     *,
@@ -113,6 +123,7 @@ def pass_down(
     caps: Array,
     observed: Array,
     in_flight: Array | None = None,
+    effects: Effects | None = None,
 ) -> Passed:
     """Forecast stage by stage at all new origins.
 
@@ -129,10 +140,15 @@ def pass_down(
     in_flight
         (funnels, stages, horizon), share of the forecast that is in flight where the stage before says nothing;
         None: nothing is.
+    effects
+        Of declared days on each stage's own forecasts; None: there are none.
     """
     mean, many = alone.copy(), len(origins.pending)
     mean[:, :, :many] = pending
-    held = np.zeros((*alone.shape[:2], alone.shape[3])) if in_flight is None else mean[:, :, -1] * in_flight
+    if effects is not None:
+        mean[:, 0, many:] = _with_effects(mean[:, 0, many:], effects, 0, caps=caps)
+    flying = np.zeros((*alone.shape[:2], alone.shape[3])) if in_flight is None else in_flight
+    held = mean[:, :, -1] * flying
     cascaded = np.zeros(alone.shape[:2], dtype=np.bool_)
     after = []
     for stage, before in enumerate(transitions, start=1):
@@ -148,10 +164,18 @@ def pass_down(
         )
         enough = observed[:, stage - 1 : stage + 1].min(axis=1) >= LEAST_OBSERVED
         mean[:, stage, many:] = np.where(enough[:, :, None], combined[:, many:], alone[:, stage, many:])
+        if effects is not None:
+            mean[:, stage, many:] = _with_effects(mean[:, stage, many:], effects, stage, caps=caps)
         cascaded[:, stage] = enough[:, -1]
-        held[:, stage] = np.where(enough[:, -1:], mean[:, stage, -1] * share, held[:, stage])
+        held[:, stage] = mean[:, stage, -1] * np.where(enough[:, -1:], share, flying[:, stage])
         after.append(state)
     return Passed(tuple(after), mean, held, cascaded)
+
+
+def _with_effects(plain: Array, effects: Effects, stage: int, *, caps: Array) -> Array:
+    """Forecasts with the effects of declared days, within the explosion guard; others to the bit as they were."""
+    factors = effects(stage, plain)
+    return np.where(factors == 1.0, plain, np.minimum(plain * factors, caps[:, stage, :, None]))
 
 
 def observed_at(before: Array, counts: Array, *, origins: Ints) -> Array:
@@ -176,7 +200,7 @@ def _pass_on(
     Returns the state after, the combined forecasts (funnels, origins.every, horizon), and the share of those at the
     cutoff that comes from entities already in the funnel; `earlier` is that part of the last inflow.
     """
-    funnels, horizon = len(panel.counts), inflow.shape[2]
+    funnels, horizon, taught = len(panel.counts), inflow.shape[2], panel.taught[:, stage]
     pending, asked = len(origins.pending), origins.asked
     made, held = np.zeros((funnels, len(asked), horizon)), np.zeros((funnels, horizon))
     waits, done = [], np.zeros((funnels, len(asked), 2))
@@ -185,7 +209,7 @@ def _pass_on(
         wait, made[row], held[row] = _wait(
             state.waits[row],
             panel,
-            panel.counts[row, stage - 1 : stage + 1],
+            (panel.counts[row, stage - 1], taught[row]),
             moves,
             origins=asked,
             inflow=inflow[row, pending:],
@@ -199,7 +223,7 @@ def _pass_on(
     after, combined, _ = combination.advance(
         state.combination,
         np.stack([alone, promised]),
-        panel.counts[:, stage],
+        taught,
         origins=origins,
         combined=np.zeros((funnels, pending, horizon)),
         prior=_prior(done, pending=pending, counted=panel.moves[0][stage - 1] is None),
@@ -213,7 +237,7 @@ def _pass_on(
 def _wait(
     state: conversion.ConversionState | lag.LagState,
     panel: Panel,
-    pair: Array,
+    pair: tuple[Array, Array],
     moves: Ints | None,
     *,
     origins: Ints,
@@ -222,18 +246,19 @@ def _wait(
     untold: conversion.Untold | None,
 ) -> tuple[conversion.ConversionState | lag.LagState, Array, Array]:
     """One transition of one funnel: the state after, what it promises at every origin, and what of the last promise
-    comes from entities in the funnel.
+    comes from entities in the funnel. `pair`: the counts before it, and those after it that teach.
     """
+    before, after = pair
     if isinstance(state, lag.LagState):
         twice, both = np.append(origins, origins[-1]), np.concatenate([inflow, earlier[None]])
-        lagged, made = lag.advance(state, pair[0], pair[1], panel.day_types, origins=twice, inflow=both)
+        lagged, made = lag.advance(state, before, after, panel.day_types, origins=twice, inflow=both)
         return lagged, made[:-1], made[-1]
     assert moves is not None
     waiting, made = conversion.advance(
         state,
         moves,
         panel.day_types,
-        observed=~np.isnan(pair[1]) if untold is None else ~np.isnan(pair[1]) & (untold.share >= 1),
+        observed=~np.isnan(after) if untold is None else ~np.isnan(after) & (untold.share >= 1),
         origins=origins,
         inflow=inflow,
         worth=panel.worth,

@@ -31,6 +31,21 @@ class Coverage:
     samples: int
 
 
+@dataclass(frozen=True, slots=True)
+class DeclaredEffect:
+    """A declared day or range ahead, and the factor by which it multiplies a forecast.
+
+    evidence: earlier periods of that name that the factor is learnt from; 0: none, and the factor is 1, as it is where
+    so much is declared that it is taken for ordinary.
+    """
+
+    name: str
+    start: date
+    end: date
+    factor: float
+    evidence: int
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Forecast:
     """Mean and quantiles of one series at steps 1..horizon after the cutoff.
@@ -60,6 +75,8 @@ class Forecast:
         What cleaning did to this series, one sentence each.
     fallback_reason
         Why a fallback answered; None when none did.
+    declared
+        Declared days within the horizon that concern the series.
     value
         The same series in money: mean, quantiles, parts and ceiling are sums of `value` instead of counts. None where
         no row of the stage carries any.
@@ -85,6 +102,7 @@ class Forecast:
     repairs: tuple[str, ...] = ()
     fallback_reason: str | None = None
     value: Forecast | None = None
+    declared: tuple[DeclaredEffect, ...] = ()
 
     def __post_init__(self) -> None:
         check_forecast(self)

@@ -49,6 +49,11 @@ class DeclaredDay:
         if self.end < self.start:
             raise FunnelError(f"{self.name!r} ends on {self.end}, before its start {self.start}", field="declared_days")
 
+    def concerns(self, stage: str, segment: str) -> bool:
+        """Whether it is about a series; the total is touched by what is declared for any of its segments."""
+        here = not self.segments or segment in (*self.segments, TOTAL)
+        return here and (not self.stages or stage in self.stages)
+
 
 @dataclass(frozen=True, slots=True)
 class Funnel:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from models import calibration, cascade, scoring, univariate, value
+from models import calibration, cascade, effects, scoring, univariate, value
 from models.calibration import SeriesForecasts
 from models.cascade import Panel, TransitionState
 from models.origins import make_origins
@@ -20,7 +20,8 @@ Array = npt.NDArray[np.float64]
 class PanelState:
     """What `seen` periods of funnels leave behind; series are funnel by funnel, their stages in order.
 
-    observed: (funnels, stages), periods with a count. value: None where nothing has a value.
+    observed: (funnels, stages), periods with a count. value: None where nothing has a value. effects: of declared days,
+    None where nothing is declared.
     """
 
     seen: int
@@ -29,12 +30,22 @@ class PanelState:
     transitions: tuple[TransitionState, ...]
     observed: Array
     value: value.ValueState | None
+    effects: effects.EffectState | None = None
 
 
 def make_state(
-    funnels: int, *, entities: Sequence[bool], horizon: int, season_length: int, valued: bool = False
+    funnels: int,
+    *,
+    entities: Sequence[bool],
+    horizon: int,
+    season_length: int,
+    valued: bool = False,
+    names: int | None = None,
 ) -> PanelState:
-    """Return the state before the first period; `entities`: of each transition, whether it is known by moves."""
+    """Return the state before the first period.
+
+    `entities`: of each transition, whether it is known by moves. `names`: of declared days; None: nothing is declared.
+    """
     stages = len(entities) + 1
     size = {"horizon": horizon, "season_length": season_length}
     return PanelState(
@@ -44,6 +55,7 @@ def make_state(
         cascade.make_transitions(funnels, entities=entities, **size),
         np.zeros((funnels, stages)),
         value.make_state(funnels, entities=entities, **size) if valued else None,
+        None if names is None else effects.make_state(funnels, stages=stages, names=names, horizon=horizon),
     )
 
 
@@ -57,10 +69,13 @@ def forecast_funnels(
     """
     funnels, stages, periods = panel.counts.shape
     origins = make_origins(panel.start_day, periods=periods, horizon=horizon, seen=state.seen)
-    counts = panel.counts.reshape(funnels * stages, periods)
-    rolling = univariate.roll(state.univariate, counts, panel.day_types, origins=origins)
+    counts, taught = (known.reshape(funnels * stages, periods) for known in (panel.counts, panel.taught))
+    rolling = univariate.roll(state.univariate, counts, panel.day_types, origins=origins, taught=taught)
     shape = (funnels, stages, len(origins.every), horizon)
     observed = cascade.observed_at(state.observed, panel.counts, origins=origins.asked)
+    learning = None
+    if state.effects is not None and panel.declared is not None:
+        learning = effects.Learning(state.effects, panel.declared, panel.counts, origins=origins)
     passed = cascade.pass_down(
         state.transitions,
         panel,
@@ -69,6 +84,7 @@ def forecast_funnels(
         pending=state.calibration.mean.reshape(funnels, stages, -1, horizon),
         caps=rolling.caps.reshape(funnels, stages, -1),
         observed=observed,
+        effects=learning,
     )
     calibrated = calibration.calibrate(
         state.calibration,
@@ -78,6 +94,8 @@ def forecast_funnels(
         start_day=panel.start_day,
         seen=state.seen,
         scored=scored,
+        taught=taught,
+        doubts=None if learning is None else learning.doubts.reshape(-1, *shape[2:]),
     )
     sums, scale = scoring.measured(calibrated.state.scoring)
     made = SeriesForecasts(
@@ -94,12 +112,18 @@ def forecast_funnels(
     worth, after = None, None
     if state.value is not None and priced is not None:
         worth, after = value.forecast_value(
-            state.value, priced, panel, passed, origins=origins, seen=state.seen, scored=scored
+            state.value, priced, panel, passed, origins=origins, seen=state.seen, scored=scored, effects=learning
         )
     return (
         made,
         worth,
         PanelState(
-            state.seen + periods, rolling.state, calibrated.state, passed.transitions, observed[:, :, -1], after
+            state.seen + periods,
+            rolling.state,
+            calibrated.state,
+            passed.transitions,
+            observed[:, :, -1],
+            after,
+            None if learning is None else learning.state,
         ),
     )

@@ -14,7 +14,9 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from models import effects
 from models.cascade import Panel, TransitionState
+from models.declared import Declared
 from models.funnels import PanelState, make_state
 from models.origins import make_origins
 from models.state import pack, unpack
@@ -26,7 +28,7 @@ State = TypeVar("State")
 
 FORMAT = 12
 """Raised whenever a state means something else than before: memories of another format are not used."""
-AWAITED = ("experts", "mean", "promised")
+AWAITED = ("experts", "mean", "promised", "doubts")
 """Forecasts by origin and step, of which only those whose targets have not arrived are kept."""
 
 
@@ -54,7 +56,8 @@ class Frame:
 class Memory:
     """State of the named funnels after `state.seen` periods.
 
-    day_types: (seen + horizon,), as used. digests: (funnels, stages + 1), of each stage's counts and of the moves.
+    day_types: (seen + horizon,), as used. digests: (funnels, stages + 1), of each stage's counts and declared days, and
+    of the moves. names: of the declared days, in the state's order.
     """
 
     frame: Frame
@@ -62,11 +65,14 @@ class Memory:
     day_types: AnyArray
     digests: AnyArray
     state: PanelState
+    names: tuple[str, ...] = ()
 
 
 def digests_of(panel: Panel, priced: Priced | None, *, periods: int) -> AnyArray:
     """Digests of the first `periods` of whole funnels, int64 (funnels, stages + 1); twice as many of priced ones."""
     digests = _digests(panel.counts, panel.moves, periods=periods)
+    if panel.declared is not None:
+        digests[:, :-1] ^= _digests_of_declared(panel.declared, periods=periods)
     if priced is None:
         return digests
     return np.concatenate([digests, _digests(priced.amounts, priced.moves, periods=periods)], axis=1)
@@ -77,6 +83,14 @@ def _digests(counts: AnyArray, moves: Sequence[Sequence[AnyArray | None]], *, pe
     numbers = np.einsum("fst,t->fs", known.view(np.uint64), _multipliers(periods))
     moved = [_digest([part for part in parts if part is not None], periods=periods) for parts in moves]
     return np.concatenate([numbers.view(np.int64), np.array(moved, dtype=np.int64)[:, None]], axis=1)
+
+
+def _digests_of_declared(declared: Declared, *, periods: int) -> AnyArray:
+    """By the names that each period holds, (funnels, stages); 0 where none does."""
+    held = ["\0".join(np.array(declared.names)[names]) for names in declared.holds]
+    marks = [hashlib.blake2b(each.encode(), digest_size=8).digest() if each else bytes(8) for each in held]
+    numbers = np.frombuffer(b"".join(marks), dtype="<u8")[declared.kinds[:, :, :periods]]
+    return np.asarray(np.einsum("fst,t->fs", numbers, _multipliers(periods)).view(np.int64))
 
 
 def _multipliers(periods: int) -> npt.NDArray[np.uint64]:
@@ -105,6 +119,8 @@ def bytes_from_memory(memory: Memory) -> bytes:
         if name.rpartition(".")[2] in AWAITED:
             arrays[name] = values[..., open_steps]
     facts = {"frame": memory.frame.facts(), "segments": list(memory.segments), "seen": memory.state.seen}
+    if memory.names:
+        facts["names"] = list(memory.names)
     return pack(facts, arrays)
 
 
@@ -116,7 +132,7 @@ def memory_from_bytes(payload: bytes, *, frame: Frame) -> Memory | None:
     facts, stored = unpack(payload)
     if facts["frame"] != frame.facts():
         return None
-    seen, segments = int(facts["seen"]), tuple(facts["segments"])
+    seen, segments, names = int(facts["seen"]), tuple(facts["segments"]), tuple(facts.get("names", ()))
     open_steps = _open_steps(frame, seen)
     arrays: dict[str, AnyArray] = {}
     for name, values in stored.items():
@@ -131,9 +147,30 @@ def memory_from_bytes(payload: bytes, *, frame: Frame) -> Memory | None:
         horizon=frame.horizon,
         season_length=frame.season_length,
         valued=frame.valued,
+        names=len(names) or None,
     )
     state = replace(_restore(_of_size(template, len(segments)), "", arrays), seen=seen)
-    return Memory(frame, segments, arrays["day_types"], arrays["digests"], state)
+    return Memory(frame, segments, arrays["day_types"], arrays["digests"], state, names)
+
+
+def renamed(memory: Memory, declared: Declared | None) -> Memory:
+    """The memory by the names of what is declared now: new ones were never seen, those that are gone are forgotten.
+
+    Whether what is gone had been seen, the digests tell.
+    """
+    names = () if declared is None else declared.names
+    if names == memory.names:
+        return memory
+    state, horizon = memory.state.effects, memory.frame.horizon
+    if state is None:  # nothing was declared, so that forecasts are what they are without effects
+        state = effects.make_state(len(memory.segments), stages=len(memory.frame.stages), names=0, horizon=horizon)
+        pending = make_origins(memory.frame.start_day, periods=0, horizon=horizon, seen=memory.state.seen).pending
+        if len(pending):
+            newest = memory.state.calibration.mean[:, -1].reshape(*state.expected.shape[:2], horizon)
+            expected = effects.awaited(newest, since=-1 - int(pending[-1]))
+            state = effects.EffectState(state.sums, expected, np.zeros((*newest.shape[:2], len(pending), horizon)))
+    state = effects.renamed(state, memory.names, names) if names else None
+    return replace(memory, state=replace(memory.state, effects=state), names=names)
 
 
 def _open_steps(frame: Frame, seen: int) -> Flags:

@@ -11,11 +11,12 @@ import numpy.typing as npt
 from models.blocks import Block, Wishes, part_of, priced_part
 from models.calendar import Calendar, number_from_day
 from models.cascade import Panel
+from models.declared import make_declared
 from models.doubt import Doubt, make_doubt
 from models.forecast import STEP_DAYS
 from models.funnel import SEASON_LENGTH, TOTAL
 from models.history import History
-from models.memory import Frame, Memory, digests_of, gathered, memory_from_bytes, part_of_memory
+from models.memory import Frame, Memory, digests_of, gathered, memory_from_bytes, part_of_memory, renamed
 from models.observance import infer_observance
 from models.spells import moves_of_history
 from models.value import Priced, priced_of_history
@@ -43,7 +44,16 @@ def make_plan(
     types, doubt, note = day_types(history, calendar=calendar, horizon=horizon)
     counts = history.matrix.reshape(-1, len(history.stages), history.periods)
     start_day = number_from_day(history.start) // STEP_DAYS[history.frequency]
-    whole = Panel(counts, moves_of_history(history), types, start_day, SEASON_LENGTH[history.frequency])
+    declared = make_declared(
+        calendar,
+        history.start,
+        periods=history.periods,
+        horizon=horizon,
+        segments=history.segments,
+        stages=history.stages,
+    )
+    season = SEASON_LENGTH[history.frequency]
+    whole = Panel(counts, moves_of_history(history), types, start_day, season, declared=declared)
     priced = priced_of_history(history)
     frame = Frame(
         history.start.isoformat(),
@@ -51,7 +61,7 @@ def make_plan(
         history.stages,
         tuple(part is not None for part in whole.moves[0]),
         horizon,
-        whole.season_length,
+        season,
         start_day,
         priced is not None,
     )
@@ -63,7 +73,7 @@ def make_plan(
         if isinstance(before, Generator):  # who gives them one by one may hold something open, and is asked no further
             before.close()
     blocks, left = [], dict(zip(names, range(len(names)), strict=True))
-    for memory in gathered(memories, size=size):
+    for memory in gathered([renamed(memory, declared) for memory in memories], size=size):
         kept = [name for name in memory.segments if name in left]
         if kept:
             rows = tuple(left.pop(name) for name in kept)

@@ -16,11 +16,12 @@ Array = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 
-def responses_of_state(state: PanelState, ahead: Ints) -> Array:
+def responses_of_state(state: PanelState, ahead: Ints, *, factors: Array | None = None) -> Array:
     """Response of each transition of each funnel, (funnels, stages - 1, 1 + horizon, horizon), in expected entities.
 
     Row 0 is what comes of those in the transition at the cutoff, by step; row e what comes of one more entrant at
-    step e. NaN where the stages were observed too little for the cascade. `ahead` is (horizon,), the day types.
+    step e. NaN where the stages were observed too little for the cascade. `ahead` is (horizon,), the day types;
+    `factors` (funnels, stages, horizon), of declared days, on what arrives then: None where nothing is declared.
     """
     funnels, stages = state.observed.shape
     out = np.full((funnels, stages - 1, 1 + len(ahead), len(ahead)), np.nan)
@@ -32,4 +33,4 @@ def responses_of_state(state: PanelState, ahead: Ints) -> Array:
                 out[funnel, stage] = lag.responses(wait, ahead)
             else:
                 out[funnel, stage] = conversion.responses(wait, ahead)
-    return out
+    return out if factors is None else out * factors[:, 1:, None]

@@ -52,12 +52,13 @@ class Issued:
     """Forecasts at the origins that are scored (s), pending ones first.
 
     mean (n, s, horizon); spread (n, s, buckets, 5); naive (n, s, season_length + 1), the season that the naive forecast
-    repeats, and its deviation.
+    repeats, and its deviation. doubts: as the mean, see `calibration.calibrate`.
     """
 
     mean: Array
     spread: Array
     naive: Array
+    doubts: Array | None = None
 
 
 def is_scored(origins: Days, start_day: int, *, seen: int) -> npt.NDArray[np.bool_]:
@@ -102,6 +103,7 @@ def advance(state: ScoringState, issued: Issued, counts: Array, *, origins: Days
         state.naive,
         np.ascontiguousarray(issued.mean),
         np.ascontiguousarray(issued.spread),
+        np.zeros(issued.mean.shape) if issued.doubts is None else np.ascontiguousarray(issued.doubts),
         issued.naive,
         np.ascontiguousarray(counts),
         origins,
@@ -127,6 +129,7 @@ def _advance(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for t
     naive: Array,
     mean: Array,
     spread: Array,
+    doubts: Array,
     made: Array,
     counts: Array,
     origins: Days,
@@ -134,7 +137,7 @@ def _advance(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for t
     kept: npt.NDArray[np.bool_],
     bucket: Days,
 ) -> None:
-    length, horizon = season.shape[1], mean.shape[2]
+    length, horizon, only = season.shape[1], mean.shape[2], np.zeros(1, dtype=np.int64)
     for i in range(counts.shape[0]):
         for t in range(counts.shape[1]):
             y = counts[i, t]
@@ -142,7 +145,9 @@ def _advance(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for t
                 step = t - origins[o]
                 if kept[o] and 1 <= step <= horizon and not np.isnan(y):
                     b = bucket[step - 1]
-                    own = count_quantiles(mean[i, o, step - 1 : step], bucket[step - 1 : step], spread[i, o], SCORES)
+                    wide = spread[i, o, b : b + 1].copy()
+                    wide[0, 1] += doubts[i, o, step - 1]
+                    own = count_quantiles(mean[i, o, step - 1 : step], only, wide, SCORES)
                     other = _naive_quantiles(made[i, o], step)
                     _measure(y, mean[i, o, step - 1], own[0], other, sums[i, slots[o], b])
             error = y - season[i, 0]

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.errors import NearcastError
-from models.forecast import Coverage, Forecast
+from models.forecast import Coverage, DeclaredEffect, Forecast
 
 MARK = b"NCA1"
 DIGEST = 32
@@ -80,6 +80,11 @@ def _parts(forecast: Forecast) -> tuple[dict[str, Any], dict[str, AnyArray]]:
         "repairs": list(forecast.repairs),
         "fallback_reason": forecast.fallback_reason,
     }
+    if forecast.declared:
+        facts["declared"] = [
+            facts_from_record(each) | {"start": each.start.isoformat(), "end": each.end.isoformat()}
+            for each in forecast.declared
+        ]
     arrays = {name: getattr(forecast, name) for name in ("mean", "quantiles", "in_flight", "new")}
     return facts, {name: values for name, values in arrays.items() if values is not None}
 
@@ -112,6 +117,10 @@ def _forecast(facts: Mapping[str, Any], arrays: Mapping[str, AnyArray]) -> Forec
         coverage={int(level): Coverage(**coverage) for level, coverage in facts["coverage"].items()},
         repairs=tuple(facts["repairs"]),
         fallback_reason=facts["fallback_reason"],
+        declared=tuple(
+            DeclaredEffect(**each | {side: date.fromisoformat(each[side]) for side in ("start", "end")})
+            for each in facts.get("declared", ())
+        ),
     )
 
 

@@ -73,7 +73,9 @@ def make_state(series: int, *, horizon: int, season_length: int) -> UnivariateSt
     )
 
 
-def roll(state: UnivariateState, counts: Array, day_types: Days, *, origins: Origins) -> Rolling:
+def roll(
+    state: UnivariateState, counts: Array, day_types: Days, *, origins: Origins, taught: Array | None = None
+) -> Rolling:
     """Run and combine the experts of every row of `counts`, at all rolling origins.
 
     Parameters
@@ -84,16 +86,19 @@ def roll(state: UnivariateState, counts: Array, day_types: Days, *, origins: Ori
         (n, periods), the new ones, >= 0, NaN where missing; the last period is the cutoff.
     day_types
         (periods + horizon,), from the first new period on, see `smoothing.advance`.
+    taught
+        The counts that teach what is usual, as `counts`; None: all do.
     """
+    taught = counts if taught is None else taught
     horizon = state.mean.shape[2]
     recent = np.concatenate([state.recent, counts], axis=1)
     caps = GROWTH * (recent_maximum(recent, origins.asked + RECENT) + 1)
-    made, silent, states = run_experts(state, counts, day_types, origins=origins.asked, horizon=horizon, caps=caps)
+    made, silent, states = run_experts(state, taught, day_types, origins=origins.asked, horizon=horizon, caps=caps)
     experts = np.concatenate([state.experts.transpose(1, 0, 2, 3), made], axis=2)
     combined, mean, weights = combination.advance(
         state.combination,
         experts,
-        counts,
+        taught,
         origins=origins,
         combined=state.mean,
         prior=_prior(silent, pending=len(origins.pending)),

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from models import calibration, cascade, scoring
 from models.calibration import SeriesForecasts
 from models.cascade import Panel, Passed, TransitionState
+from models.effects import Learning
 from models.entities import NEVER
 from models.forecast import STEP_DAYS
 from models.history import History
@@ -145,12 +146,15 @@ def forecast_value(
     origins: Origins,
     seen: int,
     scored: bool,
+    effects: Learning | None = None,
 ) -> tuple[SeriesForecasts, ValueState]:
     """Run new periods through the state and forecast the value of all stages at the cutoff, in money.
 
-    `counted` is what `cascade.pass_down` made of the counts of the same periods.
+    `counted` is what `cascade.pass_down` made of the counts of the same periods, and `effects` what was learnt from
+    them of declared days: those of value are the same.
     """
     funnels, stages, periods = priced.amounts.shape
+    worth = replace(panel, counts=priced.amounts, moves=priced.moves, worth=GRAIN, missing=priced.missing)
     horizon = counted.mean.shape[3]
     amounts = priced.amounts.reshape(funnels * stages, periods)
     shape = (funnels, stages, len(origins.every), horizon)
@@ -160,19 +164,21 @@ def forecast_value(
     _prices(
         prices, amounts, np.ascontiguousarray(panel.counts.reshape(funnels * stages, periods)), origins.asked, price
     )
-    fresh = counted.mean[:, :, len(origins.pending) :].reshape(*price.shape, horizon)
+    plain = counted.mean[:, :, len(origins.pending) :] if effects is None else effects.plain
+    fresh = plain.reshape(*price.shape, horizon)
     mean = np.concatenate([state.mean, np.minimum(fresh * price[:, :, None], caps[:, :, None])], axis=1)
     observed = cascade.observed_at(state.observed, priced.amounts, origins=origins.asked)
     now = counted.mean[:, :, -1]
     passed = cascade.pass_down(
         state.transitions,
-        replace(panel, counts=priced.amounts, moves=priced.moves, worth=GRAIN, missing=priced.missing),
+        worth,
         origins=origins,
         alone=mean.reshape(shape),
         pending=state.calibration.mean.reshape(funnels, stages, -1, horizon),
         caps=caps.reshape(funnels, stages, -1),
         observed=observed,
         in_flight=np.divide(counted.in_flight, now, out=np.zeros_like(now), where=now > 0),
+        effects=None if effects is None else effects.again,
     )
     calibrated = calibration.calibrate(
         state.calibration,
@@ -182,6 +188,8 @@ def forecast_value(
         start_day=panel.start_day,
         seen=seen,
         scored=scored,
+        taught=worth.taught.reshape(funnels * stages, periods),
+        doubts=None if effects is None else effects.doubts.reshape(-1, *shape[2:]),
     )
     sums, scale = scoring.measured(calibrated.state.scoring)
     waiting = origins.waiting(periods=periods, horizon=horizon)

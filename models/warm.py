@@ -8,6 +8,7 @@ import numpy as np
 
 from models.calendar import Calendar
 from models.engine import fit
+from models.funnel import DeclaredDay
 from models.history import Entities, History
 
 DAYS = 70
@@ -39,5 +40,6 @@ def small_history(periods: int) -> History:
 
 
 if __name__ == "__main__":
-    first = fit(small_history(DAYS - 1), calendar=Calendar(country="NL"), horizon=28)
-    fit(small_history(DAYS), calendar=Calendar(country="NL"), horizon=28, before=first.memory, responses=True)
+    known = Calendar(country="NL", declared_days=(DeclaredDay("any", date(2024, 2, 1), date(2024, 2, 1)),))
+    first = fit(small_history(DAYS - 1), calendar=known, horizon=28)
+    fit(small_history(DAYS), calendar=known, horizon=28, before=first.memory, responses=True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from models.forecast import QUANTILES, Forecast, quantiles_of_level
-from models.funnel import Funnel, Measure, changed_settings
+from models.forecast import QUANTILES, DeclaredEffect, Forecast, quantiles_of_level
+from models.funnel import Frequency, Funnel, Measure, changed_settings
 from models.parts import part_intervals
+from models.wording import worded
 from service.numbers import number
 from service.selection import Selection, checked_horizon, refused_from, scores_of, select, valued
 
@@ -62,8 +63,36 @@ def series_document(forecast: Forecast, *, horizon: int, levels: tuple[int, ...]
             for level, coverage in sorted(forecast.coverage.items())
         },
         "repairs": list(forecast.repairs),
+        "declared": declared_documents(forecast, last=last),
         "steps": step_documents(forecast, last=last, levels=levels),
     }
+
+
+def declared_documents(forecast: Forecast, *, last: int) -> list[dict[str, Any]]:
+    """Declared days that steps 1..last hold, and what is known of their effect, in the order of their days."""
+    if not (forecast.declared and last):
+        return []
+    found = [each for each in forecast.declared if each.start <= forecast.dates[last - 1]]
+    return [
+        {
+            "name": each.name,
+            "start": each.start.isoformat(),
+            "end": each.end.isoformat(),
+            "factor": number(each.factor),
+            "evidence": each.evidence,
+            "text": effect_text(each, unit=forecast.frequency),
+        }
+        for each in sorted(found, key=lambda each: (each.start, each.end, each.name))
+    ]
+
+
+def effect_text(effect: DeclaredEffect, *, unit: Frequency) -> str:
+    """What a declared day does to a forecast, for people."""
+    when = f"{effect.start}" if effect.end == effect.start else f"{effect.start} to {effect.end}"
+    if not effect.evidence:
+        return f"{effect.name}, {when}: no effect is known from earlier {unit}s of that name"
+    learnt = worded("learnt from {count} earlier [{unit}|{unit}s]", effect.evidence, unit=unit)
+    return f"{effect.name}, {when}: the forecast times {effect.factor:.2f}, {learnt}"
 
 
 def step_documents(forecast: Forecast, *, last: int, levels: tuple[int, ...]) -> list[dict[str, Any]]:

@@ -171,7 +171,7 @@ def notes(series: Mapping[str, Any]) -> list[str]:
         found.append(f"answered by a fallback: {series['fallback_reason']}")
     if series["refused"]:
         found.append(series["refused"])
-    return [*found, *series["repairs"]]
+    return [*found, *(each["text"] for each in series["declared"]), *series["repairs"]]
 
 
 def amount(value: float | None) -> str:

@@ -179,6 +179,19 @@ class Client:
             return frames.frame_from_parquet(answer.content)
         return frames.frame_from_forecast(answer.json())
 
+    def declared(self, funnel: str, *, stage: Names = None, segment: Names = None) -> pd.DataFrame:
+        """Declared days that the forecast holds, one row per segment, stage and day or range: name, start, end, the
+        `factor` by which the forecast is multiplied, and `evidence`, the earlier days of that name it is learnt from.
+        """
+        params = {"stage": _names(stage), "segment": _names(segment)}
+        answer = self._json("GET", _path(funnel, "forecast"), params=params)
+        rows = [
+            {"segment": series["segment"], "stage": series["stage"], **each}
+            for series in answer["forecasts"]
+            for each in series["declared"]
+        ]
+        return frames.frame_from_rows(rows, days=["start", "end"], numbers=["factor"])
+
     def scorecard(self, funnel: str, *, measure: Measure = "count") -> pd.DataFrame:
         """Backtest of the served version: one row per segment, stage and steps first..last, with n actuals, wql,
         wmape, mase, bias, skill (1 - WQL / WQL of seasonal naive), coverage80 and coverage95.

@@ -111,12 +111,7 @@ def mark_partial(plot: Plot, days: Sequence[date], forecast: Forecast, until: da
 
 def declared_for(forecast: Forecast, declared: Iterable[DeclaredDay]) -> list[DeclaredDay]:
     """Those that concern a series."""
-    return [
-        each
-        for each in declared
-        if forecast.stage in (each.stages or (forecast.stage,))
-        and (forecast.segment == TOTAL or forecast.segment in (each.segments or (forecast.segment,)))
-    ]
+    return [each for each in declared if each.concerns(forecast.stage, forecast.segment)]
 
 
 def touched(days: Sequence[date], first: date, last: date, *, frequency: Frequency) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
@@ -34,12 +35,24 @@ def stage_page(served: Served, *, stage: str, segment: str, horizon: int | None,
         "segments": list(dict.fromkeys(segment for segment, _ in served.forecasts)),
         "fan": fan_of(served, forecast, observed, last=last) if last else "",
         "partial": partial_of(served),
-        "declared": figures.declared_for(forecast, served.funnel.declared_days),
+        "declared": declared_texts(served, forecast, series["declared"]),
         "parts": figures.parts(forecast, last=last) if last else None,
         "weekdays": weekdays,
         "profile": figures.weekday_profile(weekdays) if weekdays else "",
         "observed": list(zip(ends, observed.tolist(), strict=True))[: -figures.SHOWN - 1 : -1],
     }
+
+
+def declared_texts(served: Served, forecast: Forecast, ahead: Sequence[Mapping[str, Any]]) -> list[str]:
+    """All declared days of a series; of those that the steps hold also what they do to the forecast."""
+    known = {(each["name"], each["start"], each["end"]): each["text"] for each in ahead}
+    return [
+        known.get(
+            (each.name, each.start.isoformat(), each.end.isoformat()),
+            f"{each.name}, {each.start}" + (f" to {each.end}" if each.end != each.start else ""),
+        )
+        for each in figures.declared_for(forecast, served.funnel.declared_days)
+    ]
 
 
 def fan_of(served: Served, forecast: Forecast, observed: figures.Array, *, last: int) -> str:

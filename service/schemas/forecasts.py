@@ -42,6 +42,17 @@ class CompletenessDocument(Schema):
     high: float
 
 
+class DeclaredEffectDocument(Schema):
+    """A declared day or range ahead, and what the same name did to this series before."""
+
+    name: str
+    start: date
+    end: date
+    factor: float = Field(description="By which the forecast is multiplied; 1 while none is known.")
+    evidence: int = Field(description="Earlier days (weeks) of that name that the factor is learnt from.")
+    text: str = Field(description="The same for people.")
+
+
 class SeriesForecast(Schema):
     """The forecast of one stage and segment."""
 
@@ -53,6 +64,9 @@ class SeriesForecast(Schema):
     refused: str | None = Field(description="Why steps past reliable_until are left out; null when none are.")
     coverage: dict[str, CoverageDocument]
     repairs: list[str]
+    declared: list[DeclaredEffectDocument] = Field(
+        description="Declared days that the steps hold: campaigns, launches, closures."
+    )
     completeness: list[CompletenessDocument] = Field(
         description="Days that are told of late and not complete at the cutoff, newest first: the forecast starts from "
         "what they are likely to come to."

@@ -1,17 +1,18 @@
 """A fit is an append to nothing: however the periods came, memory and forecasts are those of one pass, to the byte."""
 
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 
 from models import observance
 from models.calendar import Calendar
 from models.engine import Fitted, fit
+from models.funnel import DeclaredDay
 from models.history import NEVER, Entities, History
 
 CALENDAR = Calendar(country="NL")
@@ -168,6 +169,91 @@ def test_what_cannot_be_continued_is_fitted_anew_and_says_why(change, why):
     fitted = fit(replace(past, counted=(), **change), calendar=CALENDAR, horizon=7, before=memory)
     assert why in (fitted.anew or "")
     assert fitted.appended == 0
+
+
+def declared(*days: tuple[str, int, int], segments: tuple[str, ...] = (), stages: tuple[str, ...] = ()) -> Calendar:
+    """A calendar with days by name, first and last period."""
+    first = date(2024, 1, 1)
+    return replace(
+        CALENDAR,
+        declared_days=tuple(
+            DeclaredDay(name, first + timedelta(start), first + timedelta(end), stages, segments)
+            for name, start, end in days
+        ),
+    )
+
+
+DAYS = (
+    ("sale", 20, 23),
+    ("Closed ", 26, 26),
+    ("sale", 45, 47),
+    ("closed", 46, 46),
+    ("SALE", 80, 88),
+    ("closed", 112, 130),
+)
+
+
+@settings(max_examples=6, deadline=None)
+@given(
+    seed=st.integers(0, 3),
+    cuts=st.lists(st.integers(1, PERIODS), max_size=4),
+    horizon=st.sampled_from([3, 28]),
+    segments=st.sampled_from([(), ("b",)]),
+    stages=st.sampled_from([(), ("visit", "offer")]),
+)
+def test_appending_in_any_pieces_is_one_pass_with_declared_days(seed, cuts, horizon, segments, stages):
+    entities, calendar = journeys(seed), declared(*DAYS, segments=segments, stages=stages)
+    memory: tuple[bytes, ...] = ()
+    for cut in sorted([*cuts, PERIODS]):
+        fitted = fit(known_until(entities, cut), calendar=calendar, horizon=horizon, before=memory)
+        memory = fitted.memory
+        assert fitted.anew is None
+    assert_same(fitted, fit(known_until(entities, PERIODS), calendar=calendar, horizon=horizon))
+
+
+def test_a_day_declared_for_later_is_taken_up_without_a_fit_from_the_start():
+    entities = journeys(1)
+    for before in (CALENDAR, declared(*DAYS[:3])):
+        memory = fit(known_until(entities, 60), calendar=before, horizon=28).memory
+        far = replace(before, declared_days=declared(("launch", 90, 91)).declared_days + before.declared_days)
+        fitted = fit(known_until(entities, 62), calendar=far, horizon=28, before=memory)
+        assert (fitted.refitted, fitted.anew) == (0, None)
+        assert_same(fitted, fit(known_until(entities, 62), calendar=far, horizon=28))
+        back = fit(known_until(entities, 63), calendar=before, horizon=28, before=fitted.memory)
+        assert back.refitted == 0
+        assert_same(back, fit(known_until(entities, 63), calendar=before, horizon=28))
+
+
+def test_a_day_declared_at_short_notice_is_forecast_as_if_it_had_long_been_known():
+    entities = journeys(1)
+    before = declared(("closed", 20, 20), ("closed", 37, 37), ("closed", 51, 51))
+    memory = fit(known_until(entities, 60), calendar=before, horizon=28).memory
+    soon = replace(before, declared_days=(*before.declared_days, *declared(("closed", 63, 64)).declared_days))
+    fitted = fit(known_until(entities, 61), calendar=soon, horizon=28, before=memory)
+    assert (fitted.refitted, fitted.anew) == (0, None)
+    anew = fit(known_until(entities, 61), calendar=soon, horizon=28)
+    assert [each.mean.tolist() for each in fitted.forecasts] == [each.mean.tolist() for each in anew.forecasts]
+    assert fitted.forecasts[0].declared[0].evidence == 3
+    later = fit(known_until(entities, 80), calendar=soon, horizon=28, before=fitted.memory)  # what was said then stays
+    assert later.refitted == 0
+    for one, other in zip(
+        later.forecasts, fit(known_until(entities, 80), calendar=soon, horizon=28).forecasts, strict=True
+    ):
+        assert_allclose(one.mean, other.mean, rtol=0.05, atol=0.05)
+
+
+def test_what_is_declared_of_the_past_is_fitted_anew_for_the_series_that_it_concerns():
+    entities = journeys(1)
+    memory = fit(known_until(entities, 90), calendar=declared(*DAYS[:2]), horizon=28).memory
+    for days, segments, refitted in (((*DAYS[:3],), (), 12), (DAYS[:1], (), 12), ((("SALE", 20, 23), DAYS[1]), (), 0)):
+        calendar = declared(*days, segments=segments)
+        fitted = fit(known_until(entities, 91), calendar=calendar, horizon=28, before=memory)
+        assert (fitted.refitted, fitted.anew) == (refitted, None)
+        assert_same(fitted, fit(known_until(entities, 91), calendar=calendar, horizon=28))
+    plain = fit(known_until(entities, 90), calendar=CALENDAR, horizon=28).memory
+    fitted = fit(known_until(entities, 91), calendar=declared(*DAYS[:2], segments=("b",)), horizon=28, before=plain)
+    assert fitted.refitted == 8
+    assert_same(fitted, fit(known_until(entities, 91), calendar=declared(*DAYS[:2], segments=("b",)), horizon=28))
 
 
 def test_a_history_without_anything_new_gives_the_same_bytes():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 
 from models.backtest import backtest
 from models.forecast import Forecast
-from models.funnel import Funnel
+from models.funnel import DeclaredDay, Funnel
 from models.rows import counts_from_frame, events_from_frame
 from models.simulate import demo_spec, simulate
 
@@ -23,11 +24,14 @@ REAL = ("hotel", "bpi2012_loans", "bpi2020_expenses", "nyc_covid")
 
 def read(name: str) -> tuple[pd.DataFrame, Funnel, date, date]:
     """Rows, declaration, first day and a cutoff in the middle."""
-    if name == "simulated":
+    if name in ("simulated", "declared"):
         spec = demo_spec()
         rows = simulate(spec, days=150, seed=np.random.default_rng(5)).events
         rows["ts"] = rows.ts.dt.tz_localize(None)
-        return rows, spec.funnel(), spec.start, spec.start + timedelta(days=109)
+        days = [spec.start + timedelta(days=number) for number in (*range(20, 150, 9), 111) if name == "declared"]
+        declared = tuple(DeclaredDay("sale", day, day) for day in days)
+        funnel = replace(spec.funnel(), declared_days=declared)
+        return rows, funnel, spec.start, spec.start + timedelta(days=109)
     if not (CASES / name).exists():
         pytest.skip(f"the real funnels are not at {CASES}")
     case = json.loads((CASES / name / "case.json").read_text())
@@ -83,7 +87,7 @@ def forecasts(rows: pd.DataFrame, funnel: Funnel, *, start: date, cutoff: date) 
     return {(forecast.segment, forecast.stage): forecast for forecast in result.forecasts}
 
 
-@pytest.mark.parametrize("name", ["simulated", *REAL])
+@pytest.mark.parametrize("name", ["simulated", "declared", *REAL])
 def test_no_row_after_the_cutoff_changes_a_byte_at_it(name):
     rows, funnel, start, cutoff = read(name)
     after = pd.Timestamp(cutoff + timedelta(days=1))

@@ -5,8 +5,10 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import httpx
 import pandas as pd
 import pytest
 
@@ -113,6 +115,23 @@ def test_a_forecast_is_selected_by_stage_segment_and_horizon(nearcast, pipeline)
     published = pd.Timestamp(frame.attrs["published_at"]).to_pydatetime()
     past = nearcast.forecast(pipeline, stage="won", segment=["north", "south"], horizon=5, as_of=published)
     pd.testing.assert_frame_equal(past, frame)
+
+
+def test_declared_days_ahead_come_with_what_they_did_before(nearcast, events, server):
+    last = events["ts"].max().date()
+    days = [str(last + timedelta(days)) for days in (-41, -32, -23, -14, 5)]
+    declared = [{"name": "Sale", "start": day, "end": day} for day in days]
+    nearcast.declare("days", stages=["lead", "offer", "won"], segment_by="segment", declared_days=declared)
+    nearcast.ingest("days", events)
+    nearcast.retrain("days", seconds=120)
+    frame = nearcast.declared("days", stage=["lead", "won"], segment="total")
+    assert frame[["stage", "name", "evidence"]].to_numpy().tolist() == [["lead", "Sale", 4], ["won", "Sale", 4]]
+    assert str(frame["start"][0].date()) == days[-1]
+    assert (frame["factor"] > 0).all()
+    told = f"Sale, {days[-1]}: the forecast times {frame['factor'][0]:.2f}, learnt from 4 earlier days"
+    page = httpx.get(f"{server.url}/stage", params={"funnel": "days", "stage": "lead"}).text
+    assert f"<li>{told}</li>" in page
+    assert f"<li>Sale, {days[0]}</li>" in page
 
 
 def test_sending_the_same_frame_again_changes_nothing(nearcast, pipeline, events):

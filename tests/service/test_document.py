@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from models.errors import HorizonError
-from models.forecast import QUANTILES, Coverage, Forecast
+from models.forecast import QUANTILES, Coverage, DeclaredEffect, Forecast
 from models.funnel import Funnel
 from service.columns import step_columns
 from service.document import forecast_document
@@ -63,6 +63,22 @@ def test_a_step_carries_its_parts_and_a_coverage_not_measured_is_null():
     assert (series["steps"][1]["in_flight"], series["steps"][1]["new"], series["steps"][1]["mean"]) == (0.5, 1.5, 2.0)
     assert series["coverage"] == {"80": {"measured": 0.81, "samples": 100}, "95": {"measured": None, "samples": 0}}
     assert series["repairs"] == ["8 days without any event"]
+
+
+def test_declared_days_that_the_steps_hold_are_told_in_their_order_with_what_is_known_of_them():
+    sale = DeclaredEffect("Sale", date(2024, 2, 4), date(2024, 2, 9), 1.423, 6)
+    launch = DeclaredEffect("Launch", date(2024, 2, 2), date(2024, 2, 2), 1.0, 0)
+    once = DeclaredEffect("Fair", date(2024, 1, 30), date(2024, 2, 1), 0.5, 1)
+    version = make_version(replace(make_forecast(), declared=(sale, launch, once)))
+    told = forecast_document(version, Selection())["forecasts"][0]["declared"]
+    assert [each["text"] for each in told] == [
+        "Fair, 2024-01-30 to 2024-02-01: the forecast times 0.50, learnt from 1 earlier day",
+        "Launch, 2024-02-02: no effect is known from earlier days of that name",
+        "Sale, 2024-02-04 to 2024-02-09: the forecast times 1.42, learnt from 6 earlier days",
+    ]
+    assert (told[2]["factor"], told[2]["evidence"], told[1]["factor"]) == (1.423, 6, 1.0)
+    near = forecast_document(version, Selection(horizon=3))["forecasts"][0]["declared"]
+    assert [each["name"] for each in near] == ["Fair", "Launch"]
 
 
 def test_each_part_has_its_interval_and_csv_and_json_say_the_same():

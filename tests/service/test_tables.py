@@ -22,7 +22,7 @@ def test_each_sum_stands_in_one_column(capsys, unit, horizon, columns):
     steps = [{"mean": 2.0, "intervals": {"80": [1.0, 3.0]}} for _ in range(horizon)]
     series = {
         "stage": "won", "model": "cascade", "reliable_until": horizon, "fallback_reason": None, "refused": None,
-        "repairs": [], "steps": steps,
+        "declared": [], "repairs": [], "steps": steps,
     }  # fmt: skip
     document = {
         "funnel": "sales", "version": 1, "cutoff": "2024-03-31", "stale": False, "frequency": unit,
@@ -40,7 +40,7 @@ def test_a_note_is_told_once_with_the_series_it_is_about(capsys):
     def series(stage, segment, *repairs):
         return {
             "stage": stage, "segment": segment, "model": "m", "reliable_until": 1, "fallback_reason": None,
-            "refused": None, "repairs": repairs, "steps": [],
+            "refused": None, "declared": [], "repairs": repairs, "steps": [],
         }  # fmt: skip
 
     made = [series(stage, segment, f"{stage} skipped", "gap") for stage in ("lead", "won") for segment in ("a", "b")]
