@@ -12,6 +12,7 @@ from benchmarks import (
     cold_start,
     conversion,
     dashboard,
+    declared,
     ingest,
     kill,
     lateness,
@@ -42,6 +43,7 @@ BENCHMARKS: dict[str, Callable[[], Result]] = {
     "lateness": lateness.run,
     "segments": segments.run,
     "value": value.run,
+    "declared": declared.run,
 }
 
 
