@@ -71,11 +71,11 @@ class Panel:
 class TransitionState:
     """What one transition's past leaves behind in each funnel.
 
-    waits: of each funnel. done: (funnels, 2), conversions, and those later than the period of entry. promised:
-    (funnels, pending origins, horizon), forecasts whose targets have not all arrived.
+    waits: of all funnels, a row each. done: (funnels, 2), conversions, and those later than the period of entry.
+    promised: (funnels, pending origins, horizon), forecasts whose targets have not all arrived.
     """
 
-    waits: tuple[conversion.ConversionState | lag.LagState, ...]
+    waits: conversion.ConversionState | lag.LagState
     done: Array
     combination: combination.CombinationState
     promised: Array
@@ -99,12 +99,9 @@ def make_transitions(
     """Return the states before the first period; `entities`: of each transition, whether it is known by moves."""
     return tuple(
         TransitionState(
-            waits=tuple(
-                conversion.make_state(season_length=season_length)
-                if known
-                else lag.make_state(season_length=season_length)
-                for _ in range(funnels)
-            ),
+            waits=conversion.stacked([conversion.make_state(season_length=season_length)] * funnels)
+            if known
+            else lag.make_state(funnels, season_length=season_length),
             done=np.zeros((funnels, 2)),
             combination=combination.make_state(funnels, experts=2, horizon=horizon),
             promised=np.zeros((funnels, 0, horizon)),
@@ -202,22 +199,10 @@ def _pass_on(
     """
     funnels, horizon, taught = len(panel.counts), inflow.shape[2], panel.taught[:, stage]
     pending, asked = len(origins.pending), origins.asked
-    made, held = np.zeros((funnels, len(asked), horizon)), np.zeros((funnels, horizon))
-    waits, done = [], np.zeros((funnels, len(asked), 2))
-    for row in range(funnels):
-        moves = panel.moves[row][stage - 1]
-        wait, made[row], held[row] = _wait(
-            state.waits[row],
-            panel,
-            (panel.counts[row, stage - 1], taught[row]),
-            moves,
-            origins=asked,
-            inflow=inflow[row, pending:],
-            earlier=earlier[row],
-            untold=_untold(panel, row, stage),
-        )
-        waits.append(wait)
-        done[row] = state.done[row] + (0.0 if moves is None else conversions(moves, origins=asked))
+    waits, made, held, fresh = _wait(
+        state.waits, panel, stage, origins=asked, inflow=inflow[:, pending:], earlier=earlier
+    )
+    done = state.done[:, None] + fresh
     share = np.clip(np.divide(held, made[:, -1], out=np.zeros(held.shape), where=made[:, -1] > 0), 0, 1)
     promised = np.concatenate([state.promised, np.minimum(made, caps[:, :, None])], axis=1)
     after, combined, _ = combination.advance(
@@ -231,40 +216,51 @@ def _pass_on(
         half_life=HALF_LIFE,
     )
     waiting = origins.waiting(periods=panel.periods, horizon=horizon)
-    return TransitionState(tuple(waits), done[:, -1], after, promised[:, :-1][:, waiting]), combined, share
+    return TransitionState(waits, done[:, -1], after, promised[:, :-1][:, waiting]), combined, share
 
 
 def _wait(
     state: conversion.ConversionState | lag.LagState,
     panel: Panel,
-    pair: tuple[Array, Array],
-    moves: Ints | None,
+    stage: int,
     *,
     origins: Ints,
     inflow: Array,
     earlier: Array,
-    untold: conversion.Untold | None,
-) -> tuple[conversion.ConversionState | lag.LagState, Array, Array]:
-    """One transition of one funnel: the state after, what it promises at every origin, and what of the last promise
-    comes from entities in the funnel. `pair`: the counts before it, and those after it that teach.
+) -> tuple[conversion.ConversionState | lag.LagState, Array, Array, Array]:
+    """One transition of all funnels: the state after, what it promises at every origin, what of the last promise comes
+    from entities in the funnel, and the conversions up to each origin that are known by moves.
     """
-    before, after = pair
+    done = np.zeros((len(inflow), len(origins), 2))
     if isinstance(state, lag.LagState):
-        twice, both = np.append(origins, origins[-1]), np.concatenate([inflow, earlier[None]])
-        lagged, made = lag.advance(state, before, after, panel.day_types, origins=twice, inflow=both)
-        return lagged, made[:-1], made[-1]
-    assert moves is not None
-    waiting, made = conversion.advance(
-        state,
-        moves,
-        panel.day_types,
-        observed=~np.isnan(after) if untold is None else ~np.isnan(after) & (untold.share >= 1),
-        origins=origins,
-        inflow=inflow,
-        worth=panel.worth,
-        untold=untold,
-    )
-    return waiting, made, conversion.forecast(waiting, panel.day_types[panel.periods :], earlier)
+        lagged, made = lag.advance(
+            state,
+            panel.counts[:, stage - 1],
+            panel.taught[:, stage],
+            panel.day_types,
+            origins=np.append(origins, origins[-1]),
+            inflow=np.concatenate([inflow, earlier[:, None]], axis=1),
+        )
+        return lagged, made[:, :-1], made[:, -1], done
+    known, ahead = ~np.isnan(panel.taught[:, stage]), panel.day_types[panel.periods :]
+    made, held, after = np.zeros(inflow.shape), np.zeros(earlier.shape), []
+    for row in range(len(inflow)):
+        moves, untold = panel.moves[row][stage - 1], _untold(panel, row, stage)
+        assert moves is not None
+        waiting, made[row] = conversion.advance(
+            conversion.of_funnel(state, row),
+            moves,
+            panel.day_types,
+            observed=known[row] if untold is None else known[row] & (untold.share >= 1),
+            origins=origins,
+            inflow=inflow[row],
+            worth=panel.worth,
+            untold=untold,
+        )
+        held[row] = conversion.forecast(waiting, ahead, earlier[row])
+        done[row] = conversions(moves, origins=origins)
+        after.append(waiting)
+    return conversion.stacked(after), made, held, done
 
 
 def _untold(panel: Panel, row: int, stage: int) -> conversion.Untold | None:

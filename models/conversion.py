@@ -8,6 +8,7 @@ the forecasts of all earlier origins come out of one causal pass.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -56,6 +57,17 @@ class ConversionState:
     def copy(self) -> ConversionState:
         """Own arrays, so that an append leaves the original as it was."""
         return replace(self, **{field.name: getattr(self, field.name).copy() for field in fields(self)})
+
+
+def stacked(states: Sequence[ConversionState]) -> ConversionState:
+    """The states of several funnels as one, whose arrays have a leading axis of funnels."""
+    names = ConversionState.__slots__
+    return ConversionState(*(np.stack([getattr(state, name) for state in states]) for name in names))
+
+
+def of_funnel(states: ConversionState, row: int) -> ConversionState:
+    """One of those stacked; it shares their arrays."""
+    return ConversionState(*(getattr(states, name)[row] for name in ConversionState.__slots__))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

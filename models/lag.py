@@ -39,11 +39,11 @@ ITERATIONS = 60
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LagState:
-    """What a counted transition's past leaves behind; all float64.
+    """What a counted transition's past leaves behind in n funnels; all float64.
 
-    gram (lags, lags), cross (lags,): discounted products. total, days (day types,): shares of the running mean, and
-    days. smooth (LONGEST,), window (season_length,): season means and counts of the stage before, newest last.
-    expected (lags,), actual (1,): of the level. size (2,): running sum of the stage after, and its weight.
+    gram (n, lags, lags), cross (n, lags): discounted products. total, days (n, day types): shares of the running mean,
+    and days. smooth (n, LONGEST), window (n, season_length): season means and counts of the stage before, newest last.
+    expected (n, lags), actual (n, 1): of the level. size (n, 2): running sum of the stage after, and its weight.
     """
 
     gram: Array
@@ -61,19 +61,19 @@ class LagState:
         return LagState(*[getattr(self, name).copy() for name in LagState.__slots__])
 
 
-def make_state(*, season_length: int) -> LagState:
+def make_state(funnels: int, *, season_length: int) -> LagState:
     """Return the state before the first period."""
     lags, kinds = len(LAGS), season_length + 1
     return LagState(
-        gram=np.zeros((lags, lags)),
-        cross=np.zeros(lags),
-        total=np.zeros(kinds),
-        days=np.zeros(kinds),
-        smooth=np.full(LONGEST, np.nan),
-        window=np.full(season_length, np.nan),
-        expected=np.zeros(lags),
-        actual=np.zeros(1),
-        size=np.zeros(2),
+        gram=np.zeros((funnels, lags, lags)),
+        cross=np.zeros((funnels, lags)),
+        total=np.zeros((funnels, kinds)),
+        days=np.zeros((funnels, kinds)),
+        smooth=np.full((funnels, LONGEST), np.nan),
+        window=np.full((funnels, season_length), np.nan),
+        expected=np.zeros((funnels, lags)),
+        actual=np.zeros((funnels, 1)),
+        size=np.zeros((funnels, 2)),
     )
 
 
@@ -82,8 +82,9 @@ def advance(
 ) -> tuple[LagState, Array]:
     """Run new periods through the state.
 
-    `before` and `after` are (periods,), counts of the two stages, NaN where missing; the rest and the result as in
-    `conversion.advance`. Of an origin that is there twice the forecasts are by the same weights.
+    `before` and `after` are (n, periods), counts of the two stages, NaN where missing; `inflow` and the forecasts (n,
+    origins, horizon); the rest as in `conversion.advance`. Of an origin that is there twice the forecasts are by the
+    same weights.
     """
     state = state.copy()
     forecasts = np.zeros(inflow.shape)
@@ -108,18 +109,58 @@ def advance(
 
 
 def responses(state: LagState, day_types: Ints) -> Array:
-    """What a forecast is linear in, (1 + horizon, horizon), as in `conversion.responses`; row 0 is of the past."""
+    """What forecasts are linear in, (n, 1 + horizon, horizon), as in `conversion.responses`; row 0 is of the past."""
     horizon = len(day_types)
-    out = np.zeros((1 + horizon, horizon))
-    weights = _scaled_weights(state.gram, state.cross, state.expected, state.actual)
-    factors, types = _factors(state.total, state.days), np.ascontiguousarray(day_types, dtype=np.int64)
-    _forecast(state.smooth, state.window, weights, factors, types, np.zeros(horizon), out[0])
-    _responses(state.window, weights, factors, types, out[1:])
+    out = np.zeros((len(state.gram), 1 + horizon, horizon))
+    types, nobody = np.ascontiguousarray(day_types, dtype=np.int64), np.zeros(horizon)
+    for row, answer in enumerate(out):
+        weights = _scaled_weights(state.gram[row], state.cross[row], state.expected[row], state.actual[row])
+        factors = _factors(state.total[row], state.days[row])
+        _forecast(state.smooth[row], state.window[row], weights, factors, types, nobody, answer[0])
+        _responses(state.window[row], weights, factors, types, answer[1:])
     return out
 
 
 @kernel
-def _advance(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for the compiler
+def _advance(  # noqa: PLR0913, PLR0917 - the state, spread out for the compiler
+    gram: Array,
+    cross: Array,
+    total: Array,
+    days: Array,
+    smooth: Array,
+    window: Array,
+    expected: Array,
+    actual: Array,
+    size: Array,
+    before: Array,
+    after: Array,
+    types: Ints,
+    origins: Ints,
+    inflow: Array,
+    out: Array,
+) -> None:
+    for i in range(before.shape[0]):
+        _advance_one(
+            gram[i],
+            cross[i],
+            total[i],
+            days[i],
+            smooth[i],
+            window[i],
+            expected[i],
+            actual[i],
+            size[i],
+            before[i],
+            after[i],
+            types,
+            origins,
+            inflow[i],
+            out[i],
+        )
+
+
+@kernel
+def _advance_one(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for the compiler
     gram: Array,
     cross: Array,
     total: Array,

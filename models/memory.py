@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models import effects
-from models.cascade import Panel, TransitionState
+from models.cascade import Panel
 from models.declared import Declared
 from models.funnels import PanelState, make_state
 from models.origins import make_origins
@@ -149,7 +149,7 @@ def memory_from_bytes(payload: bytes, *, frame: Frame) -> Memory | None:
         valued=frame.valued,
         names=len(names) or None,
     )
-    state = replace(_restore(_of_size(template, len(segments)), "", arrays), seen=seen)
+    state = replace(_restore(template, "", arrays), seen=seen)
     return Memory(frame, segments, arrays["day_types"], arrays["digests"], state, names)
 
 
@@ -180,14 +180,11 @@ def _open_steps(frame: Frame, seen: int) -> Flags:
 
 
 def _collect(state: Any, prefix: str, arrays: dict[str, AnyArray]) -> None:
-    """All arrays of a state by dotted name; states of single funnels are stacked."""
+    """All arrays of a state by dotted name."""
     for field in fields(state):
         value, name = getattr(state, field.name), prefix + field.name
         if is_dataclass(value):
             _collect(value, f"{name}.", arrays)
-        elif field.name == "waits":
-            for part in fields(value[0]):
-                arrays[f"{name}.{part.name}"] = np.stack([getattr(wait, part.name) for wait in value])
         elif isinstance(value, tuple):
             for number, part in enumerate(value):
                 _collect(part, f"{name}.{number}.", arrays)
@@ -196,17 +193,12 @@ def _collect(state: Any, prefix: str, arrays: dict[str, AnyArray]) -> None:
 
 
 def _restore(template: State, prefix: str, arrays: dict[str, AnyArray]) -> State:
-    """The state of the template's shape with the arrays of `_collect`."""
+    """A state with the parts of the template and the arrays of `_collect`."""
     found: dict[str, Any] = {}
     for field in fields(template):  # type: ignore[arg-type]
         value, name = getattr(template, field.name), prefix + field.name
         if is_dataclass(value):
             found[field.name] = _restore(value, f"{name}.", arrays)
-        elif field.name == "waits":
-            found[field.name] = tuple(
-                type(wait)(**{part.name: arrays[f"{name}.{part.name}"][row] for part in fields(wait)})
-                for row, wait in enumerate(value)
-            )
         elif isinstance(value, tuple):
             found[field.name] = tuple(_restore(part, f"{name}.{number}.", arrays) for number, part in enumerate(value))
         elif isinstance(value, np.ndarray):
@@ -227,17 +219,7 @@ def join(states: Sequence[PanelState], rows: Sequence[AnyArray]) -> PanelState:
         )
         for name in parts[0]
     }
-    return _restore(_of_size(states[0], sum(len(chosen) for chosen in rows)), "", arrays)
-
-
-def _of_size(state: PanelState, funnels: int) -> PanelState:
-    """A template of so many funnels: its arrays are not of that size, and are all replaced."""
-    value = state.value and replace(state.value, transitions=_sized(state.value.transitions, funnels))
-    return replace(state, transitions=_sized(state.transitions, funnels), value=value)
-
-
-def _sized(transitions: Sequence[TransitionState], funnels: int) -> tuple[TransitionState, ...]:
-    return tuple(replace(transition, waits=(transition.waits[0],) * funnels) for transition in transitions)
+    return _restore(states[0], "", arrays)
 
 
 def part_of_memory(memory: Memory, places: AnyArray) -> Memory:

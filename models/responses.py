@@ -27,10 +27,9 @@ def responses_of_state(state: PanelState, ahead: Ints, *, factors: Array | None 
     out = np.full((funnels, stages - 1, 1 + len(ahead), len(ahead)), np.nan)
     for stage, transition in enumerate(state.transitions):
         enough = state.observed[:, stage : stage + 2].min(axis=1) >= LEAST_OBSERVED
-        for funnel in np.flatnonzero(enough):
-            wait = transition.waits[funnel]
-            if isinstance(wait, lag.LagState):
-                out[funnel, stage] = lag.responses(wait, ahead)
-            else:
-                out[funnel, stage] = conversion.responses(wait, ahead)
+        if isinstance(transition.waits, lag.LagState):
+            out[enough, stage] = lag.responses(transition.waits, ahead)[enough]
+            continue
+        for funnel in np.flatnonzero(enough).tolist():
+            out[funnel, stage] = conversion.responses(conversion.of_funnel(transition.waits, funnel), ahead)
     return out if factors is None else out * factors[:, 1:, None]

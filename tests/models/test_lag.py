@@ -18,13 +18,15 @@ def run(before, after, *, origins=None, inflow=None, types=None):
     origins = np.array([periods - 1]) if origins is None else origins
     types = np.arange(periods + HORIZON, dtype=np.int64) % 7 if types is None else types
     inflow = np.zeros((len(origins), HORIZON)) if inflow is None else inflow
-    return lag.advance(lag.make_state(season_length=7), before, after, types, origins=origins, inflow=inflow)
+    state = lag.make_state(1, season_length=7)
+    state, made = lag.advance(state, before[None], after[None], types, origins=origins, inflow=inflow[None])
+    return state, made[0]
 
 
 def told(state, types, inflow):
     """Forecast from a state as it is."""
-    none = np.zeros(0)
-    return lag.advance(state, none, none, types, origins=np.array([-1]), inflow=inflow[None])[1][0]
+    none = np.zeros((1, 0))
+    return lag.advance(state, none, none, types, origins=np.array([-1]), inflow=inflow[None, None])[1][0, 0]
 
 
 def test_a_stage_ten_days_behind_is_forecast_from_what_has_happened_above_it():
@@ -52,7 +54,7 @@ def test_responses_are_what_a_forecast_of_one_entrant_more_adds():
     before[[40, 56, 58]] = np.nan
     state, _ = run(before, 0.2 * before)
     types = np.arange(60, 88, dtype=np.int64) % 8
-    found = lag.responses(state, types)
+    found = lag.responses(state, types)[0]
     assert_array_equal(found[0], told(state, types, np.zeros(HORIZON)))
     for step, one in enumerate(np.eye(HORIZON), start=1):
         assert_allclose(found[step], told(state, types, one) - found[0], rtol=1e-6, atol=1e-9)
