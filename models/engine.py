@@ -21,7 +21,7 @@ from models.calibration import SeriesForecasts, unfitted
 from models.cleaning import NEGATIVE_VALUE
 from models.coherence import coherent
 from models.declared import key_of
-from models.forecast import MEDIAN, STEP_DAYS, DeclaredEffect, Forecast
+from models.forecast import MEDIAN, STEP_DAYS, DeclaredEffect, Forecast, check_forecasts, name_of_forecast
 from models.funnel import SEASON_LENGTH, TOTAL, DeclaredDay, Measure
 from models.history import History
 from models.isolation import Isolated, Mapper, attempt, isolate
@@ -122,7 +122,9 @@ def fit(  # noqa: PLR0913 - each is said by its name
     if history.valued:
         valued, more = _series(history, isolated, quarantined, declared, horizon=horizon, measure="value")
         money = {(forecast.segment, forecast.stage): forecast for forecast in valued}
-        forecasts = tuple(replace(each, value=money.get((each.segment, each.stage))) for each in forecasts)
+        forecasts = tuple(
+            replace(each, value=money.get((each.segment, each.stage)), checked=True) for each in forecasts
+        )
         scorecard += more
     refitted = int(sum(block.changed.sum() for block in isolated.chunks)) * stages
     return Fitted(
@@ -160,17 +162,29 @@ def _series(
     answers = _answers(made, sorted(reasons), season_length=SEASON_LENGTH[history.frequency])
     by_funnel = (part.reshape(-1, len(told), *part.shape[1:]) for part in answers)
     mean, quantiles, in_flight = (part.reshape(len(series), *part.shape[2:]) for part in coherent(*by_funnel))
-    highest = np.maximum(mean, quantiles[..., MEDIAN]).max(axis=1).tolist()
     new, parts = np.maximum(mean - in_flight, 0.0), (~np.isnan(in_flight[:, 0])).tolist()
-    reliable, scale = reliable_until(made.sums, horizon=horizon).tolist(), made.scale.tolist()
-    ceilings, cascaded = made.ceiling.tolist(), made.cascaded.tolist()
+    steps, scale, cascaded = reliable_until(made.sums, horizon=horizon), made.scale.tolist(), made.cascaded.tolist()
+    steps[list(reasons)] = 0
+    of_segments = np.array([segment != TOTAL for segment, _ in series])
+    ceilings = np.where(
+        of_segments, np.maximum(made.ceiling, np.maximum(mean, quantiles[..., MEDIAN]).max(axis=1)), made.ceiling
+    )
     repairs, cutoff = _repairs_by_stage(history, measure), history.cutoff
+    check_forecasts(
+        lambda place: name_of_forecast(*series[place], cutoff),
+        mean,
+        quantiles,
+        ceiling=ceilings,
+        reliable_until=steps,
+        in_flight=in_flight,
+        new=new,
+    )
     forecasts: list[Forecast] = []
     scorecard: list[Score] = []
     for place, (segment, stage) in enumerate(series):
         scores = scores_from_sums(segment, stage, made.sums[place], scale=scale[place], measure=measure)
         scorecard.extend(scores)
-        reason, parted, ceiling = reasons.get(place), parts[place], ceilings[place]
+        reason, parted = reasons.get(place), parts[place]
         forecasts.append(
             Forecast(
                 segment=segment,
@@ -181,9 +195,9 @@ def _series(
                 quantiles=quantiles[place],
                 in_flight=in_flight[place] if parted else None,
                 new=new[place] if parted else None,
-                reliable_until=0 if reason else reliable[place],
+                reliable_until=int(steps[place]),
                 frequency=history.frequency,
-                ceiling=ceiling if segment == TOTAL else max(ceiling, highest[place]),
+                ceiling=float(ceilings[place]),
                 coverage=coverage_from_scores(scores),
                 repairs=tuple(
                     f"{repair.start} to {repair.end}: {repair.text}"
@@ -192,6 +206,7 @@ def _series(
                 ),
                 fallback_reason=reason,
                 declared=() if reason else declared.get((segment, stage), ()),
+                checked=True,
             )
         )
     return tuple(forecasts), tuple(scorecard)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import InitVar, dataclass, field
 from datetime import date, timedelta
 
 import numpy as np
@@ -21,6 +20,7 @@ LEVELS: tuple[int, ...] = (20, 40, 60, 80, 95)
 STEP_DAYS: dict[Frequency, int] = {"day": 1, "week": 7}
 
 Array = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +80,8 @@ class Forecast:
     value
         The same series in money: mean, quantiles, parts and ceiling are sums of `value` instead of counts. None where
         no row of the stage carries any.
+    checked
+        Whether `check_forecasts` has been asked already, of many at once.
 
     Raises
     ------
@@ -103,12 +105,26 @@ class Forecast:
     fallback_reason: str | None = None
     value: Forecast | None = None
     declared: tuple[DeclaredEffect, ...] = ()
+    checked: InitVar[bool] = False
 
-    def __post_init__(self) -> None:
-        check_forecast(self)
+    def __post_init__(self, checked: bool) -> None:
+        if not checked:
+            self._check()
         for values in (self.mean, self.quantiles, self.in_flight, self.new):
             if values is not None:
                 values.setflags(write=False)
+
+    def _check(self) -> None:
+        unknown = np.full(self.mean.shape, np.nan)
+        check_forecasts(
+            lambda _: name_of_forecast(self.segment, self.stage, self.cutoff),
+            self.mean[None],
+            self.quantiles[None],
+            ceiling=np.array([self.ceiling]),
+            reliable_until=np.array([self.reliable_until]),
+            in_flight=(unknown if self.in_flight is None else self.in_flight)[None],
+            new=(unknown if self.new is None else self.new)[None],
+        )
 
     @property
     def horizon(self) -> int:
@@ -130,6 +146,11 @@ class Forecast:
         return self.quantiles[:, QUANTILES.index(low)], self.quantiles[:, QUANTILES.index(high)]
 
 
+def name_of_forecast(segment: str, stage: str, cutoff: date) -> str:
+    """For messages."""
+    return f"{segment}/{stage} at {cutoff}"
+
+
 def quantiles_of_level(level: int) -> tuple[float, float]:
     """The two probabilities that bound the central `level` percent, e.g. 80 -> (0.1, 0.9)."""
     if level not in LEVELS:
@@ -145,30 +166,56 @@ def forecasts_of(forecasts: Iterable[Forecast], measure: Measure) -> tuple[Forec
     return tuple(forecast.value for forecast in forecasts if forecast.value is not None)
 
 
-def check_forecast(forecast: Forecast) -> None:
-    """Raise ForecastError unless shapes fit, all is finite and >= 0, and nothing crosses or explodes."""
-    name = f"{forecast.segment}/{forecast.stage} at {forecast.cutoff}"
-    mean, quantiles = forecast.mean, forecast.quantiles
-    if mean.ndim != 1 or quantiles.shape != (len(mean), len(QUANTILES)):
-        raise ForecastError(f"{name}: mean {mean.shape} and quantiles {quantiles.shape} do not fit")
-    # The extremes tell all that there is to tell, as a NaN is one of them: a retrain checks thousands.
-    least = mean.min(initial=0.0), quantiles.min(initial=0.0)
-    most = mean.max(initial=0.0), quantiles.max(initial=0.0)
-    if not all(map(math.isfinite, least + most)):
-        raise ForecastError(f"{name}: not finite")
-    if min(least) < 0:
-        raise ForecastError(f"{name}: negative")
-    if (quantiles[:, 1:] < quantiles[:, :-1]).any():
-        raise ForecastError(f"{name}: quantiles cross")
-    if max(most[0], quantiles[:, MEDIAN].max(initial=0.0)) > forecast.ceiling:
-        raise ForecastError(f"{name}: above its ceiling of {forecast.ceiling:g}")
-    if not 0 <= forecast.reliable_until <= len(mean):
-        raise ForecastError(f"{name}: reliable_until {forecast.reliable_until} is not a step")
-    if (forecast.in_flight is None) != (forecast.new is None):
-        raise ForecastError(f"{name}: in_flight and new come together")
-    if forecast.in_flight is not None and forecast.new is not None:
-        scale = 1e-9 * max(1.0, float(most[0]))
-        if (forecast.in_flight < 0).any() or (forecast.new < 0).any():
-            raise ForecastError(f"{name}: negative part")
-        if np.abs(forecast.in_flight + forecast.new - mean).max(initial=0.0) > scale:
-            raise ForecastError(f"{name}: in_flight + new is not the mean")
+def check_forecasts(
+    name: Callable[[int], str],
+    mean: Array,
+    quantiles: Array,
+    *,
+    ceiling: Array,
+    reliable_until: Ints,
+    in_flight: Array,
+    new: Array,
+) -> None:
+    """Check n forecasts at once: a retrain makes thousands, and alone each would cost more in calls than in numbers.
+
+    Raises ForecastError, with its name, for the first of which shapes do not fit, a number is not finite or below 0, or
+    something crosses or explodes.
+
+    Parameters
+    ----------
+    name
+        Of the forecast at a place.
+    mean, quantiles
+        (n, horizon) and (n, horizon, len(QUANTILES)).
+    ceiling, reliable_until
+        (n,).
+    in_flight, new
+        (n, horizon); NaN where the parts are not told apart.
+    """
+    if mean.ndim != 2 or quantiles.shape != (*mean.shape, len(QUANTILES)):
+        raise ForecastError(f"{name(0)}: mean {mean.shape[1:]} and quantiles {quantiles.shape[1:]} do not fit")
+    horizon = mean.shape[1]
+    # The extremes tell all that there is to tell, as a NaN is one of them.
+    least = np.minimum(mean.min(axis=1, initial=0.0), quantiles.min(axis=(1, 2), initial=0.0))
+    highest = mean.max(axis=1, initial=0.0)
+    most = np.maximum(highest, quantiles.max(axis=(1, 2), initial=0.0))
+    apart = np.isnan(in_flight) != np.isnan(new)
+    with np.errstate(invalid="ignore"):  # what is not finite is told as that
+        off = np.abs(in_flight + new - mean) > 1e-9 * np.maximum(1.0, highest)[:, None]
+    faults = {
+        "not finite": ~(np.isfinite(least) & np.isfinite(most)),
+        "negative": least < 0,
+        "quantiles cross": (quantiles[..., 1:] < quantiles[..., :-1]).any(axis=(1, 2)),
+        "above its ceiling": np.maximum(highest, quantiles[..., MEDIAN].max(axis=1, initial=0.0)) > ceiling,
+        "reliable_until is not a step": (reliable_until < 0) | (reliable_until > horizon),
+        "in_flight and new come together": apart.any(axis=1),
+        "negative part": ((in_flight < 0) | (new < 0)).any(axis=1),
+        "in_flight + new is not the mean": off.any(axis=1),
+    }
+    for fault, found in faults.items():
+        if found.any():
+            place = int(np.argmax(found))
+            raise ForecastError(
+                f"{name(place)}: {fault} (up to {most[place]:g}, ceiling {ceiling[place]:g}, reliable until step "
+                f"{reliable_until[place]} of {horizon})"
+            )
