@@ -11,14 +11,14 @@ import numpy.typing as npt
 
 from models.calendar import Calendar
 from models.forecast import STEP_DAYS
-from models.funnel import SEASON_LENGTH, TOTAL
+from models.funnel import SEASON_LENGTH, TOTAL, DeclaredDay
 
 Kinds = npt.NDArray[np.int32]
 Flags = npt.NDArray[np.bool_]
 
 LONGEST = 8
 """Seasons in a row: what is declared for longer is taken for ordinary, as too little else is left to learn from."""
-WINDOW, MOST = 26, 2 / 3
+WINDOW, MOST_SHARE = 26, 2 / 3
 """So is what holds more than this share (and one) of the same weekday in the last so many seasons."""
 
 
@@ -66,36 +66,44 @@ def make_declared(
 ) -> Declared | None:
     """What is declared for the total and the segments from `start` on; None where nothing is that is an exception.
 
-    A week holds what is declared for any of its days. The total holds what is declared for any of its segments.
+    A week holds what is declared for any of its days. The total holds what is declared for any of its segments; a
+    segment that is not there has none. A name that is ordinary does not hide the others; days that together leave too
+    little to learn from are ordinary as well.
     """
-    if not calendar.declared_days:
+    days = [day for day in calendar.declared_days if not day.segments or not set(day.segments).isdisjoint(segments)]
+    if not days:
         return None
     length, season = STEP_DAYS[calendar.frequency], SEASON_LENGTH[calendar.frequency]
     seen = periods + horizon + LONGEST * season  # so far that the length of what begins within the horizon is told
-    days = calendar.declared_days
     touched = {
         (day.segments, day.stages): [day.concerns(stage, segment) for segment in (TOTAL, *segments) for stage in stages]
         for day in {(day.segments, day.stages): day for day in days}.values()
     }
     # Most series share the days that concern them: each such set is worked out once.
     alike, which = np.unique([touched[day.segments, day.stages] for day in days], axis=1, return_inverse=True)
-    kinds = np.zeros((alike.shape[1], seen), dtype=np.int32)
-    sets: list[frozenset[str]] = [frozenset()]
+    by_name: dict[str, list[tuple[DeclaredDay, Flags]]] = {}
     for day, here in zip(days, alike, strict=True):
-        first, last = max((day.start - start).days // length, 0), (day.end - start).days // length
-        where = np.ix_(here, np.arange(first, min(last + 1, seen)))
-        for before in np.unique(kinds[where]).tolist():
-            held = sets[before] | {key_of(day.name)}
-            if held not in sets:
-                sets.append(held)
-            kinds[where] = np.where(kinds[where] == before, -1 - sets.index(held), kinds[where])
-        kinds[where] = -1 - kinds[where]
+        by_name.setdefault(key_of(day.name), []).append((day, here))
+    kinds = np.zeros((alike.shape[1], seen), dtype=np.int32)
+    sets: dict[frozenset[str], int] = {frozenset(): 0}
+    for name, own in sorted(by_name.items()):
+        rows = np.flatnonzero(np.any([here for _, here in own], axis=0))
+        flags = np.zeros((len(rows), seen), dtype=np.bool_)
+        for day, here in own:
+            first, last = max((day.start - start).days // length, 0), (day.end - start).days // length
+            flags[here[rows], first : max(last + 1, 0)] = True
+        flags = _is_exception(flags, season=season)
+        held = kinds[rows]
+        more = {kind: found | {name} for found, kind in list(sets.items()) if (held[flags] == kind).any()}
+        for kind, found in more.items():
+            kinds[rows] = np.where(flags & (held == kind), sets.setdefault(found, len(sets)), kinds[rows])
     kinds = np.where(_is_exception(kinds > 0, season=season), kinds, 0)[:, : periods + horizon]
     used = np.unique(kinds)
     if not used.any():
         return None
-    names = tuple(sorted(set().union(*(sets[kind] for kind in used))))
-    holds = np.array([[name in held for name in names] for held in sets])
+    listed = list(sets)
+    names = tuple(sorted(set().union(*(listed[kind] for kind in used))))
+    holds = np.array([[name in held for name in names] for held in listed])
     return Declared(names, holds, kinds[which].reshape(1 + len(segments), len(stages), -1), horizon)
 
 
@@ -109,7 +117,7 @@ def _is_exception(declared: Flags, *, season: int) -> Flags:
         total = np.cumsum(here, axis=1)
         before = np.concatenate([np.zeros((len(total), WINDOW)), total], axis=1)[:, : total.shape[1]]
         many = np.minimum(np.arange(1, total.shape[1] + 1), WINDOW)
-        found[:, place::season] = here & (total - before <= MOST * many + 1)
+        found[:, place::season] = here & (total - before <= MOST_SHARE * many + 1)
     for row, flags in enumerate(declared):
         edges = np.flatnonzero(np.diff(flags, prepend=False, append=False))
         for first, last in zip(edges[::2], edges[1::2], strict=True):

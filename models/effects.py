@@ -132,8 +132,9 @@ def factors_ahead(state: EffectState, declared: Declared) -> Array:
 
 def told_of(state: EffectState) -> Array:
     """Factor of each name and the periods that it is learnt from, (funnels, stages, names, 2)."""
-    factors = np.array([_factor(sums) for sums in state.sums.reshape(-1, SEEN + 1)])
-    return np.stack([factors.reshape(state.sums.shape[:3]), state.sums[..., SEEN]], axis=3)
+    factors = np.empty(state.sums.shape[:3])
+    _factors(np.ascontiguousarray(state.sums.reshape(-1, SEEN + 1)), factors.reshape(-1))
+    return np.stack([factors, state.sums[..., SEEN]], axis=3)
 
 
 def renamed(state: EffectState, before: tuple[str, ...], now: tuple[str, ...]) -> EffectState:
@@ -211,6 +212,12 @@ def _doubt(sums: Array, held: Flags) -> float:
             between = (PSEUDO * VARIANCE + sums[name, SQUARES]) / (PSEUDO + sums[name, TRUSTED])
             doubt += between * (1.0 + 1.0 / sums[name, WEIGHT])
     return doubt
+
+
+@kernel
+def _factors(sums: Array, out: Array) -> None:
+    for row in range(len(sums)):
+        out[row] = _factor(sums[row])
 
 
 @kernel

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import date, timedelta
 from functools import partial
 from typing import Any
 
@@ -258,7 +258,8 @@ def _declared(
     history: History, calendar: Calendar, isolated: Isolated, *, horizon: int
 ) -> dict[tuple[str, str], tuple[DeclaredEffect, ...]]:
     """By segment and stage, the declared days within the horizon with what they are found to do."""
-    last = history.cutoff + timedelta(days=STEP_DAYS[history.frequency] * horizon)
+    length = STEP_DAYS[history.frequency]
+    last = history.cutoff + timedelta(days=length * horizon)
     ahead = [day for day in calendar.declared_days if day.start <= last and day.end > history.cutoff]
     if not ahead:
         return {}
@@ -268,17 +269,24 @@ def _declared(
         for funnel, row in enumerate(block.rows):
             for place, stage in enumerate(history.stages):
                 found[segments[row], stage] = tuple(
-                    _effect(day, block, result, funnel, place) for day in ahead if day.concerns(stage, segments[row])
+                    _effect(day, block, result, funnel, place, cutoff=history.cutoff, length=length)
+                    for day in ahead
+                    if day.concerns(stage, segments[row])
                 )
     return found
 
 
-def _effect(day: DeclaredDay, block: Block, result: BlockResult, funnel: int, stage: int) -> DeclaredEffect:
-    """What a declared day does to one series of a block; nothing where it is taken for ordinary."""
+def _effect(
+    day: DeclaredDay, block: Block, result: BlockResult, funnel: int, stage: int, *, cutoff: date, length: int
+) -> DeclaredEffect:
+    """What a declared day does to one series of a block, whose steps take `length` days; nothing where it is taken for
+    ordinary.
+    """
     declared, key = block.panel.declared, key_of(day.name)
     if declared is not None and result.effects is not None and key in declared.names:
         name = declared.names.index(key)
-        if declared.holds[declared.ahead[funnel, stage], name].any():
+        first, last = (((each - cutoff).days - 1) // length for each in (day.start, day.end))
+        if declared.holds[declared.ahead[funnel, stage, max(first, 0) : last + 1], name].any():
             factor, evidence = result.effects[funnel, stage, name].tolist()
             return DeclaredEffect(day.name, day.start, day.end, factor, int(evidence))
     return DeclaredEffect(day.name, day.start, day.end, 1.0, 0)

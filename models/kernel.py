@@ -49,17 +49,8 @@ use_cache(Path(__file__).parent, Path(os.environ.get("NUMBA_CACHE_DIR") or Path(
 
 
 def load_compiler() -> None:
-    """Load what compiled code needs to run: a quarter of a second in a new process, which may as well pass while it
-    waits. Half as much again would be scipy, where numba looks for what multiplies matrices: no kernel does.
-    """
-    from numba.np import linalg  # noqa: PLC0415 - as late as numba itself would load it
-
-    linalg.ensure_blas = _no_blas
+    """Load what compiled code needs to run: half a second in a new process, which may as well pass while it waits."""
     _nothing()
-
-
-def _no_blas() -> None:
-    raise ImportError("kernels multiply no matrices")
 
 
 def kernel(function: Function) -> Function:

@@ -86,11 +86,13 @@ def _digests(counts: AnyArray, moves: Sequence[Sequence[AnyArray | None]], *, pe
 
 
 def _digests_of_declared(declared: Declared, *, periods: int) -> AnyArray:
-    """By the names that each period holds, (funnels, stages); 0 where none does."""
+    """By the names that each period holds, (funnels, stages); 0 where none does. The horizon is part of it: forecasts
+    that wait for their actuals were made for the days that were declared then.
+    """
     held = ["\0".join(np.array(declared.names)[names]) for names in declared.holds]
     marks = [hashlib.blake2b(each.encode(), digest_size=8).digest() if each else bytes(8) for each in held]
-    numbers = np.frombuffer(b"".join(marks), dtype="<u8")[declared.kinds[:, :, :periods]]
-    return np.asarray(np.einsum("fst,t->fs", numbers, _multipliers(periods)).view(np.int64))
+    numbers = np.frombuffer(b"".join(marks), dtype="<u8")[declared.kinds[:, :, : periods + declared.horizon]]
+    return np.asarray(np.einsum("fst,t->fs", numbers, _multipliers(numbers.shape[2])).view(np.int64))
 
 
 def _multipliers(periods: int) -> npt.NDArray[np.uint64]:

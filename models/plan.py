@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +26,8 @@ Days = npt.NDArray[np.int64]
 
 BLOCK = 128
 """Series per block of work, as far as whole funnels make it up."""
+MOST_TOLD = 5
+"""Unknown segments that a note names."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +44,7 @@ def make_plan(
 ) -> Plan:
     """The total and the segments in blocks of about BLOCK series, as they were remembered, and new ones."""
     types, doubt, note = day_types(history, calendar=calendar, horizon=horizon)
+    notes = [note, _note_on_segments(calendar, history.segments)]
     counts = history.matrix.reshape(-1, len(history.stages), history.periods)
     start_day = number_from_day(history.start) // STEP_DAYS[history.frequency]
     declared = make_declared(
@@ -89,7 +92,16 @@ def make_plan(
         own = priced and priced_part(priced, rows)
         panel = part_of(whole, rows)
         blocks.append(Block(panel, own, rows, segments, frame, None, everything, wishes, doubt, history.told))
-    return Plan(blocks, note, anew)
+    return Plan(blocks, "; ".join(filter(None, notes)) or None, anew)
+
+
+def _note_on_segments(calendar: Calendar, segments: Sequence[str]) -> str | None:
+    """What is declared for segments of which there is no row, for people; None where nothing is."""
+    unknown = sorted({segment for day in calendar.declared_days for segment in day.segments}.difference(segments))
+    if not unknown:
+        return None
+    told = ", ".join(map(repr, unknown[:MOST_TOLD])) + (", ..." if len(unknown) > MOST_TOLD else "")
+    return f"days are declared for segments of which there is no row: {told}"
 
 
 def _usable(before: Iterable[bytes], frame: Frame, types: Days, *, settled: int) -> tuple[list[Memory], str | None]:

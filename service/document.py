@@ -90,7 +90,7 @@ def effect_text(effect: DeclaredEffect, *, unit: Frequency) -> str:
     """What a declared day does to a forecast, for people."""
     when = f"{effect.start}" if effect.end == effect.start else f"{effect.start} to {effect.end}"
     if not effect.evidence:
-        return f"{effect.name}, {when}: no effect is known from earlier {unit}s of that name"
+        return f"{effect.name}, {when}: no effect is known from earlier {unit}s of that name, or it is too usual"
     learnt = worded("learnt from {count} earlier [{unit}|{unit}s]", effect.evidence, unit=unit)
     return f"{effect.name}, {when}: the forecast times {effect.factor:.2f}, {learnt}"
 

@@ -58,12 +58,28 @@ def test_a_week_holds_what_any_of_its_days_does():
 
 def test_what_is_declared_most_of_the_time_is_taken_for_ordinary():
     made = declared(day("launch", 30, 33), *(day("market", saturday) for saturday in range(5, 90, 7)))
-    assert np.flatnonzero(made.kinds[0, 0]).tolist() == [5, 12, 19, 30, 31, 32]  # but not 33, a Saturday
+    assert np.flatnonzero(made.kinds[0, 0]).tolist() == [5, 12, 19, 30, 31, 32, 33]
+    assert held(made, 0, 0, 33) == {"launch"}  # a Saturday: the market there is ordinary by then, the launch is not
     for since in (0, 30, 55, 66):  # whatever is seen of it so far
         assert declared(day("always", since, 999)) is None
     assert (declared(day("long", 200, 255), periods=260).kinds[0, 0, 200:256] > 0).all()
     assert declared(day("longer", 200, 256), periods=260) is None
     assert declared(*(day("each", period) for period in range(100))) is None
+    assert declared(*(day(f"name {period}", period) for period in range(100))) is None
+
+
+def test_what_is_ordinary_does_not_hide_what_is_not():
+    made = declared(day("brand", -100, 999), day("closed", 20), day("season", 5, 70), day("sale", 19, 21))
+    assert made.names == ("closed", "sale")
+    assert [held(made, 0, 0, period) for period in (18, 19, 20, 21, 22)] == [
+        set(), {"sale"}, {"closed", "sale"}, {"sale"}, set(),
+    ]  # fmt: skip
+
+
+def test_what_is_declared_for_a_segment_that_is_not_there_concerns_nobody():
+    assert declared(day("sale", 3, segments=("A",))) is None
+    made = declared(day("sale", 3, segments=("A", "b")))
+    assert np.argwhere(made.kinds[:, 0]).tolist() == [[0, 3], [2, 3]]
 
 
 def test_whether_a_period_is_an_exception_is_told_by_those_before_it():

@@ -73,7 +73,7 @@ def test_declared_days_that_the_steps_hold_are_told_in_their_order_with_what_is_
     told = forecast_document(version, Selection())["forecasts"][0]["declared"]
     assert [each["text"] for each in told] == [
         "Fair, 2024-01-30 to 2024-02-01: the forecast times 0.50, learnt from 1 earlier day",
-        "Launch, 2024-02-02: no effect is known from earlier days of that name",
+        "Launch, 2024-02-02: no effect is known from earlier days of that name, or it is too usual",
         "Sale, 2024-02-04 to 2024-02-09: the forecast times 1.42, learnt from 6 earlier days",
     ]
     assert (told[2]["factor"], told[2]["evidence"], told[1]["factor"]) == (1.423, 6, 1.0)
