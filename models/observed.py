@@ -42,21 +42,36 @@ def grid_from_tallies(
     units = span.periods * span.length // unit
     index = (tallies.days.astype(np.int64) - span.start) // unit
     inside = (index >= 0) & (index < units)
-    cells = np.ix_(segment, index[inside])
-    sums, worth = np.zeros((rows, units)), np.zeros((rows, units))
-    observed, valued = np.zeros((rows, units), dtype=np.bool_), False
+    cells = _cells(segment, index[inside])
+    sums, observed = np.zeros((rows, units)), np.zeros((rows, units), dtype=np.bool_)
     y = tallies.y[:, stage][:, inside]
-    sums[cells], observed[cells] = np.nan_to_num(y), np.isfinite(y)
-    if tallies.value is not None:
-        value = tallies.value[:, stage][:, inside]
-        worth[cells], valued = np.nan_to_num(value), not np.isnan(value).all()
+    told = np.isfinite(y)
+    sums[cells], observed[cells] = np.where(told, y, 0.0), told
     writes_zeros = bool(tallies.zeros[:, stage][:, inside].any())
     zeros = observed_zeros(sums, observed, season=1 if tallies.weekly else 7, writes_zeros=writes_zeros)
     known = observed | zeros
-    shape = (rows, span.periods, span.length // unit)
-    grid = np.where(known, sums, np.nan).reshape(shape).sum(axis=2)
-    money = np.where(known & valued, worth, np.nan).reshape(shape).sum(axis=2)
+    grid, money = _by_period(np.where(known, sums, np.nan), span), np.full((rows, span.periods), np.nan)
+    value = None if tallies.value is None else tallies.value[:, stage][:, inside]
+    if value is not None and not np.isnan(value).all():
+        worth = np.zeros((rows, units))
+        worth[cells] = np.nan_to_num(value)
+        money = _by_period(np.where(known, worth, np.nan), span)
     return grid, money, (zeros, ~known)
+
+
+def _cells(rows: Codes, columns: Codes) -> tuple[slice, slice] | tuple[Codes, ...]:
+    """Where rows meet columns: as slices where both are runs, which costs a fraction."""
+    runs = [
+        slice(int(each[0]), int(each[-1]) + 1) for each in (rows, columns) if len(each) and (np.diff(each) == 1).all()
+    ]
+    return (runs[0], runs[1]) if len(runs) == 2 else np.ix_(rows, columns)
+
+
+def _by_period(units: Floats, span: Span) -> Floats:
+    """Sums over the units of each period; a unit that is a period is not added up."""
+    if units.shape[1] == span.periods:
+        return units
+    return np.asarray(units.reshape(len(units), span.periods, -1).sum(axis=2))
 
 
 def observed_zeros(sums: Floats, observed: Mask, *, season: int, writes_zeros: bool) -> Mask:
