@@ -73,7 +73,7 @@ def retrain(
     if as_json:
         print_json(document_from_result(funnel, result))
     else:
-        print_lines([line_from_result(funnel, result)])
+        print_lines(lines_from_result(funnel, result))
 
 
 @contextmanager
@@ -124,7 +124,7 @@ def retrain_all(database: Database, settings: Settings, *, as_json: bool) -> Non
             continue
         documents.append(document_from_result(name, result))
         if not as_json:
-            print_lines([line_from_result(name, result)])
+            print_lines(lines_from_result(name, result))
     if as_json:
         print_json({"funnels": documents})
     elif not names:
@@ -140,16 +140,16 @@ def problem_of(error: Exception) -> ProblemError:
     return ProblemError(500, "internal", f"{type(error).__name__}: {error}")
 
 
-def line_from_result(funnel: str, result: RunResult) -> str:
-    """The outcome of a run, for a person."""
+def lines_from_result(funnel: str, result: RunResult) -> list[str]:
+    """The outcome of a run, for a person; below it whose holidays are kept, when those were not declared."""
     if result.run_id is None:
-        return f"{funnel}: {result.reason}"
+        return [f"{funnel}: {result.reason}"]
     seconds = sum(phase.seconds for phase in result.phases)
     served = f"version {result.version.number} is served" if result.version else "no new version"
-    line = f"{funnel}: {served} after {seconds:.1f} s: {result.reason}"
+    lines = [f"{funnel}: {served} after {seconds:.1f} s: {result.reason}"]
     if result.version and result.version.quality["holidays"] != result.version.calendar:
-        line += f"\n  {result.version.quality['holidays']}"
-    return line
+        lines.append(f"  {result.version.quality['holidays']}")
+    return lines
 
 
 def document_from_result(funnel: str, result: RunResult) -> dict[str, Any]:

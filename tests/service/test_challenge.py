@@ -13,7 +13,8 @@ import pytest
 from models import observance
 from models.calendar import holidays_of_year, number_from_day
 from models.funnel import DeclaredDay, Funnel
-from service.cli.retrain import line_from_result
+from service.cli.output import print_lines
+from service.cli.retrain import lines_from_result
 from service.ingest import ingest
 from service.retrain import retrain
 from service.retrain.challenge import Verdict, judge, rival_of
@@ -214,13 +215,14 @@ def test_a_hint_without_effect_is_promoted_whatever_the_new_data_did(sqlite_data
     assert "promoted: the challenger (another declaration) was as good (WQL 0." in promoted.reason
 
 
-def test_a_retrain_tells_whose_holidays_are_kept_when_they_are_not_the_declared_ones(sqlite_database):
+def test_a_retrain_tells_whose_holidays_are_kept_when_they_are_not_the_declared_ones(sqlite_database, capsys):
     declare(sqlite_database, "JP")
     closed_on_holidays(sqlite_database)
     overruled = retrain(sqlite_database, "sales", now=NOW)
-    first, told = line_from_result("sales", overruled).splitlines()
+    print_lines(lines_from_result("sales", overruled))
+    first, told = capsys.readouterr().out.splitlines()
     assert first.startswith("sales: version 1 is served after ")
     assert told.startswith("  the holidays of JP are declared, but the public holidays that fit best are those of ")
     declare(sqlite_database, "NL")
     kept = retrain(sqlite_database, "sales", now=NOW)
-    assert "\n" not in line_from_result("sales", kept)
+    assert len(lines_from_result("sales", kept)) == 1
