@@ -170,20 +170,28 @@ class Client:
         RefusedError
             For a horizon that is not served; `members["error_growth"]` says why. For value where no row carries any.
         """
-        instant = as_of.isoformat() if isinstance(as_of, datetime) else as_of
-        params = {"stage": _names(stage), "segment": _names(segment), "horizon": horizon, "as_of": instant}
-        params["measure"] = measure
+        params = {**_choice(stage, segment, horizon, as_of), "measure": measure}
         headers = {"accept": frames.forecast_types()}
         answer = self._transport.request("GET", _path(funnel, "forecast"), params=params, headers=headers)
         if answer.headers["content-type"] == frames.PARQUET:
             return frames.frame_from_parquet(answer.content)
         return frames.frame_from_forecast(answer.json())
 
-    def declared(self, funnel: str, *, stage: Names = None, segment: Names = None) -> pd.DataFrame:
+    def declared(
+        self,
+        funnel: str,
+        *,
+        stage: Names = None,
+        segment: Names = None,
+        horizon: int | None = None,
+        as_of: datetime | str | None = None,
+    ) -> pd.DataFrame:
         """Declared days that the forecast holds, one row per segment, stage and day or range: name, start, end, the
         `factor` by which the forecast is multiplied, and `evidence`, the earlier days of that name it is learnt from.
+
+        The forecast is chosen, and a horizon refused, as by `forecast`.
         """
-        params = {"stage": _names(stage), "segment": _names(segment)}
+        params = _choice(stage, segment, horizon, as_of)
         answer = self._json("GET", _path(funnel, "forecast"), params=params)
         rows = [
             {"segment": series["segment"], "stage": series["stage"], **each}
@@ -291,6 +299,12 @@ class Client:
 
 def _path(funnel: str, *parts: str) -> str:
     return "/".join(["/v1/funnels", *(quote(part, safe="") for part in (funnel, *parts))])
+
+
+def _choice(stage: Names, segment: Names, horizon: int | None, as_of: datetime | str | None) -> dict[str, Any]:
+    """Which published forecast is asked for, and how much of it, as the query has it."""
+    instant = as_of.isoformat() if isinstance(as_of, datetime) else as_of
+    return {"stage": _names(stage), "segment": _names(segment), "horizon": horizon, "as_of": instant}
 
 
 def _names(names: Names) -> list[str] | None:

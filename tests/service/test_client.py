@@ -128,6 +128,11 @@ def test_declared_days_ahead_come_with_what_they_did_before(nearcast, events, se
     assert frame[["stage", "name", "evidence"]].to_numpy().tolist() == [["lead", "Sale", 4], ["won", "Sale", 4]]
     assert str(frame["start"][0].date()) == days[-1]
     assert (frame["factor"] > 0).all()
+    assert nearcast.declared("days", horizon=4).empty  # the day ahead is the fifth
+    assert len(nearcast.declared("days", stage=["lead", "won"], segment="total", horizon=5)) == 2
+    published = nearcast.forecast("days").attrs["published_at"]
+    past = nearcast.declared("days", stage=["lead", "won"], segment="total", as_of=published)
+    pd.testing.assert_frame_equal(past, frame)
     told = f"Sale, {days[-1]}: the forecast times {frame['factor'][0]:.2f}, learnt from 4 earlier days"
     page = httpx.get(f"{server.url}/stage", params={"funnel": "days", "stage": "lead"}).text
     assert f"<li>{told}</li>" in page
