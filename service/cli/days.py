@@ -21,7 +21,7 @@ CalendarArgument = Annotated[
 
 
 def days(file: CalendarArgument, funnel: FunnelOption, as_json: JsonOption = False) -> None:
-    """Declare the days of a calendar in place of those declared before; the next retrain knows them."""
+    """Declare the days of a calendar in place of those declared before; the next retrain tries them on past days."""
     try:
         content = file.read_bytes()
     except OSError as error:
@@ -34,5 +34,9 @@ def days(file: CalendarArgument, funnel: FunnelOption, as_json: JsonOption = Fal
         print_json({"funnel": funnel, "declared_days": declaration_from_funnel(record.funnel)["declared_days"]})
         return
     lines = [f"  {day.start} to {day.end}  {day.name}" for day in declared]
-    told = worded("{count} [entry|entries] of the calendar declared, in effect from the next retrain on", len(declared))
-    print_lines([f"{funnel}: {told}", *lines])
+    told = worded("{count} [entry|entries] of the calendar declared in place of those before", len(declared))
+    then = (
+        "the next retrain tries them on past days and uses them unless they forecast worse, as its message tells; "
+        "until then the days before are used, withdrawn ones included"
+    )
+    print_lines([f"{funnel}: {told}", *lines, then])

@@ -47,12 +47,17 @@ def check_days(days: Sequence[DeclaredDay], funnel: Funnel) -> None:
     """Raise FunnelError for days that a funnel cannot declare."""
     if len(days) > MOST_DAYS:
         raise FunnelError(f"{len(days)} are more than {MOST_DAYS}; leave old ones out", field="declared_days")
-    known = {*funnel.stages, *funnel.exits}
+    known = funnel.stages + funnel.exits
     for day in days:
-        if not 0 < len(day.name) <= MAX_NAME:
-            raise FunnelError(f"the name of {day.start} has none or over {MAX_NAME} characters", field="declared_days")
+        for name in (day.name, *day.segments):
+            if not name.strip() or len(name) > MAX_NAME or "\0" in name:
+                detail = f"{name[:40]!r} of {day.start} is empty, longer than {MAX_NAME} characters, or has a NUL in it"
+                raise FunnelError(detail, field="declared_days")
         if unknown := [stage for stage in day.stages if stage not in known]:
-            detail = f"{day.name!r} is about {unknown[0]!r}; the stages are {', '.join(funnel.stages)}"
+            detail = (
+                f"{day.name!r} of {day.start} is about {unknown[0][:40]!r}, which is none of {', '.join(known)}; "
+                "name one of these, or leave the stages out for all"
+            )
             raise FunnelError(detail, field="declared_days")
 
 

@@ -11,7 +11,7 @@ from models.calendar import holidays_of_year
 from models.errors import FunnelError
 from models.funnel import Funnel, check_declarable
 from models.inference import infer_from_journeys, infer_funnel
-from service.ingest.days import days_from_bytes
+from service.ingest.days import check_days, days_from_bytes
 from service.ingest.intake import Intake
 from service.ingest.options import IngestOptions
 from service.store.database import Database
@@ -83,6 +83,7 @@ def check_declaration(funnel: Funnel) -> None:
     """Raise FunnelError for a funnel that may not be declared, by whichever way it comes."""
     check_declarable(funnel)
     check_country(funnel.country)
+    check_days(funnel.declared_days, funnel)
 
 
 def check_timezone_stays(record: FunnelRecord, timezone: str) -> None:

@@ -29,7 +29,10 @@ router = APIRouter(tags=["funnels"])
     responses=problem_responses(404, 413, 415, 422, 503),
 )
 async def put_days(request: Request, funnel: FunnelName, context: Context) -> dict[str, Any]:
-    """Declare the days of a calendar in place of those declared before; they take effect with the next retrain.
+    """Declare the days of a calendar in place of those declared before.
+
+    The next retrain tries them on past days, and uses them unless they forecast worse, as its reason tells; till then,
+    and if they do, the days before go on being used, those that were withdrawn as well.
 
     iCalendar as calendars export it, or a JSON list of {name, start, end, stages, segments}.
     """

@@ -57,7 +57,7 @@ async def put_funnel(request: Request, funnel: FunnelName, context: Context, res
     """Declare a funnel, or change it.
 
     `gate` and `max_horizon` rule what is served at once, `schedule` when it is retrained; all else takes effect with
-    the next retrain.
+    the next retrain: `country`, `declared_days` and `due_stage`, changed alone, unless they forecast past days worse.
     """
     declaration = await read_json(request, FunnelDeclaration, limit=LARGEST_DECLARATION)
     document, made = await run_sync(declare, context, funnel, declaration)

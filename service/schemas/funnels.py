@@ -18,7 +18,7 @@ class DeclaredDaySchema(Schema):
 
     name: Name
     start: date
-    end: date
+    end: date | None = Field(default=None, description="Last day; the day of the start when left out.")
     stages: list[Name] = Field(default=[], max_length=200)
     segments: list[Name] = Field(default=[], max_length=200)
 

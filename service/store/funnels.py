@@ -178,13 +178,23 @@ def funnel_from_declaration(declaration: Mapping[str, Any]) -> Funnel:
 
 
 def declared_day(day: Mapping[str, Any]) -> DeclaredDay:
-    """One declared day from its JSON form."""
+    """One declared day from its JSON form; without an end it is the day of its start."""
     try:
-        start, end = date.fromisoformat(day["start"]), date.fromisoformat(day.get("end") or day["start"])
-        stages, segments = tuple(day.get("stages") or ()), tuple(day.get("segments") or ())
-        return DeclaredDay(name=str(day["name"]), start=start, end=end, stages=stages, segments=segments)
+        name, start = str(day["name"]), date.fromisoformat(day["start"])
+        end = date.fromisoformat(day.get("end") or day["start"])
     except (KeyError, TypeError, ValueError) as error:
-        raise FunnelError(f"{dict(day)} needs name, start and end (YYYY-MM-DD)", field="declared_days") from error
+        detail = f"{dict(day)} needs name and start, and its days as YYYY-MM-DD"
+        raise FunnelError(detail, field="declared_days") from error
+    stages, segments = (_names_of(day, key) for key in ("stages", "segments"))
+    return DeclaredDay(name=name, start=start, end=end, stages=stages, segments=segments)
+
+
+def _names_of(day: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    names = day.get(key) or ()
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        detail = f"{key} of {str(day['name'])[:40]!r} of {day['start']} is not a list of names"
+        raise FunnelError(f'{detail}; write ["a name"], or leave it out for all', field="declared_days")
+    return tuple(names)
 
 
 def record_from_row(row: Row[Any]) -> FunnelRecord:

@@ -96,6 +96,10 @@ def test_an_event_that_cannot_be_declared_is_refused_with_its_line(event, line, 
         (b'[{"name": "x", "start": "2026-11-02", "end": "2026-11-01"}]', FunnelError),
         (b'[{"name": "x", "start": "2026-11-02", "stages": ["lad"]}]', FunnelError),
         (b'[{"name": "", "start": "2026-11-02"}]', FunnelError),
+        (b'[{"name": "  ", "start": "2026-11-02"}]', FunnelError),
+        (b'[{"name": "a\\u0000", "start": "2026-11-02"}]', FunnelError),
+        (b'[{"name": "x", "start": "2026-11-02", "stages": [["won"]]}]', FunnelError),
+        (b'[{"name": "x", "start": "2026-11-02", "segments": [" "]}]', FunnelError),
         (json.dumps([{"name": "x", "start": "2026-11-02"}] * 1001).encode(), FunnelError),
     ],
 )
@@ -109,6 +113,12 @@ def test_an_unknown_key_of_a_day_is_named_with_its_place():
     with pytest.raises(InputError, match="day 2 has 'stage', which is unknown") as refused:
         days_from_bytes(json.dumps(days).encode(), funnel=FUNNEL)
     assert refused.value.problems[0].remedy == "a day has name, start, end, stages, segments"
+
+
+def test_a_name_in_the_place_of_a_list_is_told_as_no_list():
+    content = json.dumps([{"name": "x", "start": "2026-11-02", "stages": "won"}]).encode()
+    with pytest.raises(FunnelError, match="stages of 'x' of 2026-11-02 is not a list of names"):
+        days_from_bytes(content, funnel=FUNNEL)
 
 
 def test_an_event_that_ends_when_it_starts_is_one_day():
@@ -139,6 +149,7 @@ def test_the_command_declares_the_days_of_a_file(sqlite_url, tmp_path, monkeypat
     done = CliRunner().invoke(make_cli(["days"]), ["days", str(file), "--funnel", "sales"])
     assert done.exit_code == 0, done.output
     assert "2026-11-27 to 2026-11-28  launch" in done.output
+    assert "the next retrain tries them on past days and uses them unless they forecast worse" in done.output
     with Database(sqlite_url) as database, database.read() as connection:
         assert [day.name for day in get_funnel(connection, "sales").funnel.declared_days] == ["launch"]
 
@@ -158,3 +169,33 @@ def test_the_route_declares_the_days_of_a_body(client):
     refused = put(calendar("DTSTART:20261127\r\nRRULE:FREQ=DAILY"), "text/calendar")
     assert (refused.status_code, refused.json()["errors"][0]["line"]) == (422, 3)
     assert client.put("/v1/funnels/nobody/days", json=[]).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("day", "said"),
+    [
+        ({"name": "x", "stages": ["lad"]}, "'x' of 2026-11-02 is about 'lad'"),
+        ({"name": "  "}, "'  ' of 2026-11-02 is empty"),
+    ],
+)
+def test_a_day_that_cannot_be_is_refused_by_both_routes_alike(client, day, said):
+    declared = {"stages": ["lead", "won"]}
+    days = [day | {"start": "2026-11-02"}]
+    client.put("/v1/funnels/alike", json=declared)
+    for answer in (
+        client.put("/v1/funnels/alike", json=declared | {"declared_days": days}),
+        client.put("/v1/funnels/alike/days", json=days),
+    ):
+        assert answer.status_code == 422, answer.text
+        (place,) = answer.json()["errors"]
+        assert place["field"] == "declared_days"
+        assert place["reason"].startswith(said)
+
+
+def test_a_day_without_an_end_is_one_day_by_both_routes(client):
+    declared = {"stages": ["lead", "won"]}
+    days = [{"name": "launch", "start": "2026-11-27", "stages": ["won"]}]
+    whole = client.put("/v1/funnels/one-day", json=declared | {"declared_days": days})
+    only = client.put("/v1/funnels/one-day/days", json=days)
+    assert whole.json()["declaration"] == only.json()["declaration"]
+    assert whole.json()["declaration"]["declared_days"][0]["end"] == "2026-11-27"
