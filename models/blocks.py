@@ -179,7 +179,8 @@ def fit_block(block: Block) -> BlockResult:
     state = memory.state if block.told is None else _as_one(latest, places, order)
     answers, factors, learnt = None, None, None
     if state.effects is not None and block.panel.declared is not None:
-        factors, learnt = factors_ahead(state.effects, block.panel.declared), told_of(state.effects)
+        learnt = told_of(state.effects)
+        factors = factors_ahead(learnt, block.panel.declared)
     if block.wishes.responses:
         answers = responses_of_state(state, block.panel.day_types[block.panel.periods :], factors=factors)
     stages = [True] * block.panel.counts.shape[1]

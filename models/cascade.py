@@ -56,10 +56,10 @@ class Panel:
     missing: Array | None = None
     declared: Declared | None = None
 
-    @property
-    def taught(self) -> Array:
-        """The counts that teach what is usual: NaN on declared days."""
-        return self.counts if self.declared is None else np.where(self.declared.past > 0, np.nan, self.counts)
+    def taught(self, stages: int | slice = slice(None)) -> Array:
+        """The counts of these stages that teach what is usual: NaN on declared days."""
+        counts = self.counts[:, stages]
+        return counts if self.declared is None else np.where(self.declared.past[:, stages] > 0, np.nan, counts)
 
     @property
     def periods(self) -> int:
@@ -197,10 +197,10 @@ def _pass_on(
     Returns the state after, the combined forecasts (funnels, origins.every, horizon), and the share of those at the
     cutoff that comes from entities already in the funnel; `earlier` is that part of the last inflow.
     """
-    funnels, horizon, taught = len(panel.counts), inflow.shape[2], panel.taught[:, stage]
+    funnels, horizon, taught = len(panel.counts), inflow.shape[2], panel.taught(stage)
     pending, asked = len(origins.pending), origins.asked
     waits, made, held, fresh = _wait(
-        state.waits, panel, stage, origins=asked, inflow=inflow[:, pending:], earlier=earlier
+        state.waits, panel, stage, taught=taught, origins=asked, inflow=inflow[:, pending:], earlier=earlier
     )
     done = state.done[:, None] + fresh
     share = np.clip(np.divide(held, made[:, -1], out=np.zeros(held.shape), where=made[:, -1] > 0), 0, 1)
@@ -224,6 +224,7 @@ def _wait(
     panel: Panel,
     stage: int,
     *,
+    taught: Array,
     origins: Ints,
     inflow: Array,
     earlier: Array,
@@ -236,13 +237,13 @@ def _wait(
         lagged, made = lag.advance(
             state,
             panel.counts[:, stage - 1],
-            panel.taught[:, stage],
+            taught,
             panel.day_types,
             origins=np.append(origins, origins[-1]),
             inflow=np.concatenate([inflow, earlier[:, None]], axis=1),
         )
         return lagged, made[:, :-1], made[:, -1], done
-    known, ahead = ~np.isnan(panel.taught[:, stage]), panel.day_types[panel.periods :]
+    known, ahead = ~np.isnan(taught), panel.day_types[panel.periods :]
     made, held, after = np.zeros(inflow.shape), np.zeros(earlier.shape), []
     for row in range(len(inflow)):
         moves, untold = panel.moves[row][stage - 1], _untold(panel, row, stage)

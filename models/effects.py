@@ -122,10 +122,10 @@ def awaited(forecasts: Array, *, since: int) -> Array:
     return np.where(np.arange(gap) < since, np.nan, forecasts[..., :gap])
 
 
-def factors_ahead(state: EffectState, declared: Declared) -> Array:
-    """Factor of each step after the last period, (funnels, stages, horizon)."""
+def factors_ahead(told: Array, declared: Declared) -> Array:
+    """Factor of each step after the last period, (funnels, stages, horizon); `told` from `told_of`."""
     ahead = np.ones(declared.ahead.shape)
-    for name, factor in enumerate(np.moveaxis(told_of(state)[..., 0], 2, 0)):
+    for name, factor in enumerate(np.moveaxis(told[..., 0], 2, 0)):
         ahead *= np.where(declared.holds[declared.ahead, name], factor[:, :, None], 1.0)
     return ahead
 

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
 from functools import partial
 from typing import Any
 
@@ -15,14 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from models.baseline import weekday_mean
-from models.blocks import Block, BlockResult, Wishes, divide, fit_block, in_order
+from models.blocks import BlockResult, Wishes, divide, fit_block, in_order
 from models.calendar import Calendar
 from models.calibration import SeriesForecasts, unfitted
 from models.cleaning import NEGATIVE_VALUE
 from models.coherence import coherent
-from models.declared import key_of
-from models.forecast import MEDIAN, STEP_DAYS, DeclaredEffect, Forecast, check_forecasts, name_of_forecast
-from models.funnel import SEASON_LENGTH, TOTAL, DeclaredDay, Measure
+from models.declared_ahead import declared_ahead
+from models.forecast import MEDIAN, DeclaredEffect, Forecast, check_forecasts, name_of_forecast
+from models.funnel import SEASON_LENGTH, TOTAL, Measure
 from models.history import History
 from models.isolation import Isolated, Mapper, attempt, isolate
 from models.kernel import load_compiler
@@ -117,7 +116,7 @@ def fit(  # noqa: PLR0913 - each is said by its name
     isolated = isolate(fit_block, plan.blocks, mapper=chosen, divide=divide, take=take)
     names, stages = (TOTAL, *history.segments), len(history.stages)
     quarantined = {names[row]: reason for row, reason in sorted(isolated.lost.items())}
-    declared = _declared(history, calendar, isolated, horizon=horizon)
+    declared = declared_ahead(history, calendar, isolated, horizon=horizon)
     forecasts, scorecard = _series(history, isolated, quarantined, declared, horizon=horizon, measure="count")
     if history.valued:
         valued, more = _series(history, isolated, quarantined, declared, horizon=horizon, measure="value")
@@ -252,44 +251,6 @@ def _responses(history: History, isolated: Isolated) -> dict[str, Array]:
         if result.responses is not None and result.responses.shape[1]
     }
     return {names[row]: answers[row] for row in sorted(answers)}
-
-
-def _declared(
-    history: History, calendar: Calendar, isolated: Isolated, *, horizon: int
-) -> dict[tuple[str, str], tuple[DeclaredEffect, ...]]:
-    """By segment and stage, the declared days within the horizon with what they are found to do."""
-    length = STEP_DAYS[history.frequency]
-    last = history.cutoff + timedelta(days=length * horizon)
-    ahead = [day for day in calendar.declared_days if day.start <= last and day.end > history.cutoff]
-    if not ahead:
-        return {}
-    segments, found = (TOTAL, *history.segments), {}
-    results: list[BlockResult] = isolated.results
-    for block, result in zip(isolated.chunks, results, strict=True):
-        for funnel, row in enumerate(block.rows):
-            for place, stage in enumerate(history.stages):
-                found[segments[row], stage] = tuple(
-                    _effect(day, block, result, funnel, place, cutoff=history.cutoff, length=length)
-                    for day in ahead
-                    if day.concerns(stage, segments[row])
-                )
-    return found
-
-
-def _effect(
-    day: DeclaredDay, block: Block, result: BlockResult, funnel: int, stage: int, *, cutoff: date, length: int
-) -> DeclaredEffect:
-    """What a declared day does to one series of a block, whose steps take `length` days; nothing where it is taken for
-    ordinary.
-    """
-    declared, key = block.panel.declared, key_of(day.name)
-    if declared is not None and result.effects is not None and key in declared.names:
-        name = declared.names.index(key)
-        first, last = (((each - cutoff).days - 1) // length for each in (day.start, day.end))
-        if declared.holds[declared.ahead[funnel, stage, max(first, 0) : last + 1], name].any():
-            factor, evidence = result.effects[funnel, stage, name].tolist()
-            return DeclaredEffect(day.name, day.start, day.end, factor, int(evidence))
-    return DeclaredEffect(day.name, day.start, day.end, 1.0, 0)
 
 
 def in_threads(function: Callable[[Any], Any], blocks: Sequence[Any]) -> Iterator[Any]:

@@ -69,7 +69,7 @@ def forecast_funnels(
     """
     funnels, stages, periods = panel.counts.shape
     origins = make_origins(panel.start_day, periods=periods, horizon=horizon, seen=state.seen)
-    counts, taught = (known.reshape(funnels * stages, periods) for known in (panel.counts, panel.taught))
+    counts, taught = (known.reshape(funnels * stages, periods) for known in (panel.counts, panel.taught()))
     rolling = univariate.roll(state.univariate, counts, panel.day_types, origins=origins, taught=taught)
     shape = (funnels, stages, len(origins.every), horizon)
     observed = cascade.observed_at(state.observed, panel.counts, origins=origins.asked)

@@ -122,45 +122,7 @@ def responses(state: LagState, day_types: Ints) -> Array:
 
 
 @kernel
-def _advance(  # noqa: PLR0913, PLR0917 - the state, spread out for the compiler
-    gram: Array,
-    cross: Array,
-    total: Array,
-    days: Array,
-    smooth: Array,
-    window: Array,
-    expected: Array,
-    actual: Array,
-    size: Array,
-    before: Array,
-    after: Array,
-    types: Ints,
-    origins: Ints,
-    inflow: Array,
-    out: Array,
-) -> None:
-    for i in range(before.shape[0]):
-        _advance_one(
-            gram[i],
-            cross[i],
-            total[i],
-            days[i],
-            smooth[i],
-            window[i],
-            expected[i],
-            actual[i],
-            size[i],
-            before[i],
-            after[i],
-            types,
-            origins,
-            inflow[i],
-            out[i],
-        )
-
-
-@kernel
-def _advance_one(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for the compiler
+def _advance(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for the compiler
     gram: Array,
     cross: Array,
     total: Array,
@@ -178,38 +140,40 @@ def _advance_one(  # noqa: PLR0913, PLR0917 - one pass over time, in one place f
     out: Array,
 ) -> None:
     decay, level_decay = 0.5 ** (1.0 / HALF_LIFE), 0.5 ** (1.0 / LEVEL_HALF_LIFE)
-    at = 0
-    for t in range(-1, before.size):  # -1: from the state as it is
-        if t >= 0:
-            _push(smooth, window, before[t])
-            features = _features(smooth)
-            if not np.isnan(after[t]):
-                total *= decay
-                days *= decay
-                size *= level_decay
-                size[0] += after[t]
-                size[1] += 1.0
-                total[types[t]] += after[t] / (
-                    size[0] / size[1] + 0.5
-                )  # a share, so that a wave does not tilt the factors
-                days[types[t]] += 1.0
-                factor = _factors(total, days)[types[t]]
-                weight = min(factor, 1.0) / (size[0] / size[1] + 0.5)
-                gram *= decay
-                cross *= decay
-                expected *= level_decay
-                actual *= level_decay
-                for i in range(features.size):
-                    cross[i] += weight * features[i] * after[t] / factor
-                    expected[i] += factor * features[i]
-                    for j in range(features.size):
-                        gram[i, j] += weight * features[i] * features[j]
-                actual[0] += after[t]
-        if at < origins.size and origins[at] == t:
-            weights, factors = _scaled_weights(gram, cross, expected, actual), _factors(total, days)
-            while at < origins.size and origins[at] == t:
-                _forecast(smooth, window, weights, factors, types[t + 1 :], inflow[at], out[at])
-                at += 1
+    for row in range(before.shape[0]):
+        grams, crosses, recent, running = gram[row], cross[row], smooth[row], window[row]
+        totals, kinds, promised, came, mean = total[row], days[row], expected[row], actual[row], size[row]
+        at = 0
+        for t in range(-1, before.shape[1]):  # -1: from the state as it is
+            if t >= 0:
+                _push(recent, running, before[row, t])
+                features, count = _features(recent), after[row, t]
+                if not np.isnan(count):
+                    totals *= decay
+                    kinds *= decay
+                    mean *= level_decay
+                    mean[0] += count
+                    mean[1] += 1.0
+                    level = mean[0] / mean[1] + 0.5
+                    totals[types[t]] += count / level  # a share, so that a wave does not tilt the factors
+                    kinds[types[t]] += 1.0
+                    factor = _factors(totals, kinds)[types[t]]
+                    weight = min(factor, 1.0) / level
+                    grams *= decay
+                    crosses *= decay
+                    promised *= level_decay
+                    came *= level_decay
+                    for i in range(features.size):
+                        crosses[i] += weight * features[i] * count / factor
+                        promised[i] += factor * features[i]
+                        for j in range(features.size):
+                            grams[i, j] += weight * features[i] * features[j]
+                    came[0] += count
+            if at < origins.size and origins[at] == t:
+                weights, factors = _scaled_weights(grams, crosses, promised, came), _factors(totals, kinds)
+                while at < origins.size and origins[at] == t:
+                    _forecast(recent, running, weights, factors, types[t + 1 :], inflow[row, at], out[row, at])
+                    at += 1
 
 
 @kernel

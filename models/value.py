@@ -188,7 +188,7 @@ def forecast_value(
         start_day=panel.start_day,
         seen=seen,
         scored=scored,
-        taught=worth.taught.reshape(funnels * stages, periods),
+        taught=worth.taught().reshape(funnels * stages, periods),
         doubts=None if effects is None else effects.doubts.reshape(-1, *shape[2:]),
     )
     sums, scale = scoring.measured(calibrated.state.scoring)

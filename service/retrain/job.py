@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import logging
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal
 
 from sqlalchemy.engine import Connection
 
@@ -28,15 +26,16 @@ from service.retrain.candidate import Candidate, Progress, fit_candidate, ignore
 from service.retrain.challenge import judge
 from service.retrain.live import live_after, with_live
 from service.retrain.publication import Publication
+from service.retrain.pulse import Pulse
 from service.retrain.quarantine import check_quarantine, is_suspect, quarantined_in, reason_to_retry
 from service.retrain.reading import keep
 from service.retrain.start import Aside, RunEndedError, Started, start
 from service.store.database import Database
 from service.store.errors import StoreError
 from service.store.funnels import get_funnel, lock_funnel
-from service.store.lease import check_lease, renew_lease
+from service.store.lease import check_lease
 from service.store.memories import forget, keep_only
-from service.store.runs import Phase, finish_run, report_run
+from service.store.runs import Phase, finish_run
 from service.store.versions import (
     Draft,
     Version,
@@ -49,10 +48,6 @@ from service.workers import INLINE, Pool
 if TYPE_CHECKING:
     from models.engine import Fitted
 
-logger = logging.getLogger(__name__)
-
-HEARTBEAT = 5.0
-"""Seconds between two signs of life of a running job, each of which renews its lease."""
 LEASE = timedelta(seconds=60)
 """How long a lease lasts that is not renewed: longer than another writer holds a SQLite file."""
 
@@ -107,7 +102,7 @@ def retrain(
         return RunResult(started.run_id, "succeeded", started.reason, None, (), {})
     job = Job(database, started, length=lease, now=now, progress=progress or ignore_progress)
     try:
-        with job:
+        with job.pulse:
             return job.carry_out(funnel_name, pool=pool)
     except BaseException as error:
         with suppress(StoreError):  # the store may be what failed; silence marks the run later
@@ -116,7 +111,7 @@ def retrain(
 
 
 class Job:
-    """One run under way: its phases, its signs of life, and its one publishing transaction."""
+    """One run under way: its phases, and its one publishing transaction; `pulse` gives its signs of life."""
 
     def __init__(
         self,
@@ -129,23 +124,14 @@ class Job:
     ) -> None:
         self._database = database
         self._started = started
-        self._lease, self._length = started.lease, length
+        self._lease = started.lease
         self._run_id = started.lease.run_id
         self._began, self._clock = now, clock()
         self._progress = progress
         self._finished: list[Phase] = []
         self._open: tuple[str, float] | None = None
         self._counts = dict(started.counts)
-        self._ended = threading.Event()
-        self._pulse = threading.Thread(target=self._beat, name=f"run-{self._run_id}", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._pulse.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._pulse.join()
+        self.pulse = Pulse(database, self._lease, length=length, now=self._now, phases=self._phases)
 
     def carry_out(self, name: str, *, pool: Pool) -> RunResult:
         """Read, clean, fit, publish."""
@@ -307,15 +293,6 @@ class Job:
 
     def _now(self) -> datetime:
         return self._began + timedelta(seconds=clock() - self._clock)
-
-    def _beat(self) -> None:
-        while not self._ended.wait(min(HEARTBEAT, self._length.total_seconds() / 4)):
-            try:
-                with self._database.write() as connection:
-                    report_run(connection, self._run_id, now=self._now(), phases=self._phases())
-                    renew_lease(connection, self._lease, now=self._now(), length=self._length)
-            except StoreError as error:
-                logger.warning("run %s cannot report: %s", self._run_id, error.in_full())
 
 
 def clock() -> float:

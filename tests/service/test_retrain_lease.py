@@ -13,7 +13,7 @@ from datetime import timedelta
 import pytest
 
 from models.state import bytes_from_forecast
-from service.retrain import job, retrain
+from service.retrain import job, pulse, retrain
 from service.serving import Serving
 from service.store.database import Database
 from service.store.errors import LeaseLostError
@@ -183,16 +183,16 @@ def test_a_job_that_was_taken_for_dead_publishes_nothing(database, store_url):
 def test_a_running_job_gives_signs_of_life(sqlite_database, monkeypatch):
     declare(sqlite_database)
     upload(sqlite_database)
-    monkeypatch.setattr(job, "HEARTBEAT", 0.02)
+    monkeypatch.setattr(pulse, "HEARTBEAT", 0.02)
     beaten = threading.Event()
-    report = job.report_run
+    report = pulse.report_run
 
     def listen(*arguments: object, **named: object) -> bool:
         alive = report(*arguments, **named)
         beaten.set()
         return alive
 
-    monkeypatch.setattr(job, "report_run", listen)
+    monkeypatch.setattr(pulse, "report_run", listen)
 
     def wait_for_a_beat(phase: str, done: int, total: int) -> None:
         if (phase, done) == ("fit", 0):
