@@ -174,7 +174,9 @@ def _assemble(
     """Lay events and counts on one grid."""
     segments = sorted({*(tracks.segments if tracks else ()), *(tallies.segments if tallies else ())})
     shape = (max(1, len(segments)), len(funnel.stages), span.periods)
-    counts, value = np.full(shape, np.nan), np.full(shape, np.nan)
+    counts = np.full(shape, np.nan)
+    told = [tracks.entities.amounts if tracks else None, tallies.value if tallies else None]
+    value = None if all(part is None for part in told) else np.full(shape, np.nan)
     entities = None
     if tracks is not None:
         entities = _entities_on(tracks, segments=segments, start=span.start)
@@ -185,9 +187,11 @@ def _assemble(
     if tallies is not None:
         rows = _codes(tallies.segments, segments)
         for stage in counted:
-            counts[:, stage], value[:, stage], holes = grid_from_tallies(
+            counts[:, stage], money, holes = grid_from_tallies(
                 tallies, stage=stage, rows=shape[0], segment=rows, span=span
             )
+            if value is not None:
+                value[:, stage] = np.nan if money is None else money
             unit = span.length if tallies.weekly else 1
             repairs += repairs_of_holes(
                 holes, stage=funnel.stages[stage], names=tuple(segments) or (TOTAL,), unit=unit, start=span.start
@@ -198,7 +202,7 @@ def _assemble(
         segments=tuple(segments),
         stages=funnel.stages,
         counts=counts,
-        value=None if np.isnan(value).all() else value,
+        value=None if value is None or np.isnan(value).all() else value,
         entities=entities,
         counted=tuple(funnel.stages[stage] for stage in counted),
         due_stage=funnel.due_stage,
@@ -224,7 +228,7 @@ def _entities_on(tracks: Tracks, *, segments: list[str], start: int) -> Entities
     )
 
 
-def _fill_from_entities(counts: Floats, value: Floats, *, entities: Entities, length: int) -> None:
+def _fill_from_entities(counts: Floats, value: Floats | None, *, entities: Entities, length: int) -> None:
     """Write into (rows, stages, periods) what the entities add up to, from the period of the first one on."""
     rows, stages, periods = counts.shape
     open_from = -(-int(entities.days[:, 0].min()) // length)
@@ -234,7 +238,7 @@ def _fill_from_entities(counts: Floats, value: Floats, *, entities: Entities, le
         cell = entities.segment[inside].astype(np.int64) * periods + period[inside]
         sums = np.bincount(cell, minlength=rows * periods).reshape(rows, periods)
         counts[:, stage, max(open_from, 0) :] = sums[:, max(open_from, 0) :]
-        if entities.amounts is None:
+        if value is None or entities.amounts is None:
             continue
         amounts = entities.amounts[:, stage][inside]
         if not np.isnan(amounts).all():

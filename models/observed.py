@@ -11,7 +11,7 @@ from models.coded import Codes
 from models.entities import Floats
 from models.funnel import TOTAL
 from models.repairs import Repair, repair_of_days
-from models.tallies import Tallies
+from models.tallies import Tallies, cells
 
 SMALL = 5.0
 """Mean count below which a day without any is nothing special."""
@@ -32,8 +32,9 @@ class Span:
 
 def grid_from_tallies(
     tallies: Tallies, *, stage: int, rows: int, segment: Codes, span: Span
-) -> tuple[Floats, Floats, tuple[Mask, Mask]]:
-    """Counts and values of one stage, (rows, periods) each, NaN where not observed; and the masks of its holes.
+) -> tuple[Floats, Floats | None, tuple[Mask, Mask]]:
+    """Counts and values of one stage, (rows, periods) each, NaN where not observed; and the masks of its holes. Values
+    are None when no row has one.
 
     `segment` maps the tallies' segments to the grid's rows. The masks, by grid row and unit (a day, or a
     week where rows are weekly), are the holes that were read as 0 and those that stay.
@@ -42,29 +43,22 @@ def grid_from_tallies(
     units = span.periods * span.length // unit
     index = (tallies.days.astype(np.int64) - span.start) // unit
     inside = (index >= 0) & (index < units)
-    cells = _cells(segment, index[inside])
-    sums, observed = np.zeros((rows, units)), np.zeros((rows, units), dtype=np.bool_)
-    y = tallies.y[:, stage][:, inside]
-    told = np.isfinite(y)
-    sums[cells], observed[cells] = np.where(told, y, 0.0), told
-    writes_zeros = bool(tallies.zeros[:, stage][:, inside].any())
+    place, kept = cells(segment, index[inside]), slice(None) if inside.all() else inside
+    sums = np.full((rows, units), np.nan)
+    sums[place] = tallies.y[:, stage, kept]
+    observed = np.isfinite(sums)
+    writes_zeros = bool(tallies.zeros[stage, kept].any())
     zeros = observed_zeros(sums, observed, season=1 if tallies.weekly else 7, writes_zeros=writes_zeros)
-    known = observed | zeros
-    grid, money = _by_period(np.where(known, sums, np.nan), span), np.full((rows, span.periods), np.nan)
-    value = None if tallies.value is None else tallies.value[:, stage][:, inside]
+    unknown = ~(observed | zeros)
+    sums[zeros], sums[unknown] = 0.0, np.nan
+    money = None
+    value = None if tallies.value is None else tallies.value[:, stage, kept]
     if value is not None and not np.isnan(value).all():
         worth = np.zeros((rows, units))
-        worth[cells] = np.nan_to_num(value)
-        money = _by_period(np.where(known, worth, np.nan), span)
-    return grid, money, (zeros, ~known)
-
-
-def _cells(rows: Codes, columns: Codes) -> tuple[slice, slice] | tuple[Codes, ...]:
-    """Where rows meet columns: as slices where both are runs, which costs a fraction."""
-    runs = [
-        slice(int(each[0]), int(each[-1]) + 1) for each in (rows, columns) if len(each) and (np.diff(each) == 1).all()
-    ]
-    return (runs[0], runs[1]) if len(runs) == 2 else np.ix_(rows, columns)
+        worth[place] = np.nan_to_num(value)
+        worth[unknown] = np.nan
+        money = _by_period(worth, span)
+    return _by_period(sums, span), money, (zeros, unknown)
 
 
 def _by_period(units: Floats, span: Span) -> Floats:
@@ -82,6 +76,8 @@ def observed_zeros(sums: Floats, observed: Mask, *, season: int, writes_zeros: b
     segment is 0 while others have rows before its own first one, and from ENDED units of silence on.
     """
     rows, units = observed.shape
+    if observed.all():
+        return np.zeros_like(observed)
     fed = observed.any(axis=0)
     place = np.arange(units)
     seen = observed.any(axis=1)
@@ -90,7 +86,7 @@ def observed_zeros(sums: Floats, observed: Mask, *, season: int, writes_zeros: b
     silent_since = (fed & (place > last)).sum(axis=1, keepdims=True)
     zeros = fed & ((place < first) | ((place > last) & (silent_since >= ENDED)))
     if not writes_zeros:
-        mean = sums.sum(axis=1) / np.maximum(observed.sum(axis=1), 1)
+        mean = np.where(observed, sums, 0.0).sum(axis=1) / np.maximum(observed.sum(axis=1), 1)
         usual = np.zeros((rows, units), dtype=np.bool_)
         within = (place >= first) & (place <= last)
         for weekday in range(season):

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.calendar import days_from_instants
-from models.coded import Codes, codes_from_names, distinct
+from models.coded import Coded, Codes, codes_from_names, distinct
 from models.entities import UNKNOWN, Days, Floats, undeclared_stages
 from models.errors import InputError, Problem
 from models.funnel import Funnel
@@ -32,7 +32,7 @@ class Tallies:
     y, value
         (max(1, segments), stages, days), NaN without a row, or without one that has a value; value None when none has.
     zeros
-        The same shape: whether a row says 0.
+        (stages, days): whether a row says 0, of any segment.
     segments
         Sorted; empty when the funnel has none.
     weekly
@@ -111,7 +111,7 @@ def _from_rows(counts: Counts, *, funnel: Funnel, cutoff: int) -> Tallies:
         days=days,
         y=added(np.ones(len(y), dtype=np.bool_), y),
         value=None if np.isnan(value).all() else added(~np.isnan(value), value),
-        zeros=(np.bincount(cell[y == 0], minlength=size) > 0).reshape(shape),
+        zeros=np.asarray((np.bincount(cell[y == 0], minlength=size) > 0).reshape(shape).any(axis=0)),
         segments=tuple(names),
         weekly=_is_weekly(days, funnel),
         repairs=repairs,
@@ -143,7 +143,7 @@ class _Chosen:
     times).
     """
 
-    segment: list[str]
+    segment: Coded
     code: Codes
     day: Days
     y: Floats
@@ -161,8 +161,8 @@ def _chosen(part: CountPart, *, funnel: Funnel, cutoff: int) -> _Chosen:
         series, times = np.asarray(known.any(axis=1)), np.asarray(known.any(axis=0))
         place = np.ix_(series, times)
         y, value = y[place], None if value is None else value[place]
-    names = np.array([name or UNKNOWN for name in part.segment.names], dtype=object)
-    return _Chosen(names[part.segment.codes[series]].tolist(), code[series], day[times], y, value)
+    segment = Coded(tuple(name or UNKNOWN for name in part.segment.names), part.segment.codes[series])
+    return _Chosen(segment, code[series], day[times], y, value)
 
 
 def _undeclared(parts: Sequence[CountPart], *, funnel: Funnel, cutoff: int) -> tuple[Repair, ...]:
@@ -177,22 +177,19 @@ def _from_parts(parts: Sequence[CountPart], *, funnel: Funnel, cutoff: int) -> T
     chosen = [_chosen(part, funnel=funnel, cutoff=cutoff) for part in parts]
     all_days = np.concatenate([np.zeros(0, dtype=np.int32), *(one.day for one in chosen)])
     days = np.unique(all_days)
-    names = sorted({name for one in chosen for name in one.segment})
+    names = sorted(set[str]().union(*(distinct(one.segment) for one in chosen)))
     shape = (max(1, len(names)), len(funnel.stages), len(days))
-    y, zeros = np.full(shape, np.nan), np.zeros(shape, dtype=np.bool_)
+    y, zeros = np.full(shape, np.nan), np.zeros(shape[1:], dtype=np.bool_)
     value = np.full(shape, np.nan) if any(one.value is not None for one in chosen) else None
     once = len(all_days) == len(days)
-    places = {name: place for place, name in enumerate(names)}
     for one in chosen:
-        segment = np.array([places[name] for name in one.segment], dtype=np.int64)
-        cells = segment[:, None], one.code[:, None], np.searchsorted(days, one.day)[None]
-        _add(y, cells, one.y, once=once)
+        series = codes_from_names(one.segment, names) * shape[1] + one.code
+        columns = np.searchsorted(days, one.day)
+        _add(y, series, columns, one.y, once=once)
         if value is not None and one.value is not None:
-            _add(value, cells, one.value, once=once)
-        if once:
-            zeros[cells] = one.y == 0
-        else:
-            np.logical_or.at(zeros, cells, one.y == 0)
+            _add(value, series, columns, one.value, once=once)
+        rows, times = np.nonzero(one.y == 0)
+        zeros[one.code[rows], columns[times]] = True
     return Tallies(
         days=days,
         y=y,
@@ -204,13 +201,31 @@ def _from_parts(parts: Sequence[CountPart], *, funnel: Funnel, cutoff: int) -> T
     )
 
 
-def _add(into: Floats, cells: tuple[Codes, Codes, Codes], numbers: Floats, *, once: bool) -> None:
-    """Add what is known to the cells, in the order of series and times; NaN is nothing yet."""
+def _add(into: Floats, series: Codes, columns: Codes, numbers: Floats, *, once: bool) -> None:
+    """Add what is known to the cells, in the order of series and times; NaN is nothing yet. `series` count the first
+    two axes of `into`; `once`: each column is there once, and no other part has it.
+    """
+    table = into.reshape(into.shape[0] * into.shape[1], into.shape[2])
     if once:
-        into[cells] = 0.0 + numbers
+        table[cells(series, columns)] = 0.0 + numbers
         return
-    rows = np.nonzero(~np.isnan(numbers))
-    places = tuple(np.broadcast_to(index, numbers.shape)[rows] for index in cells)
-    empty = np.isnan(into[places])
-    into[tuple(place[empty] for place in places)] = 0.0
-    np.add.at(into, places, numbers[rows])
+    rows, times = np.nonzero(~np.isnan(numbers))
+    places = series[rows], columns[times]
+    empty = np.isnan(table[places])
+    table[tuple(place[empty] for place in places)] = 0.0
+    np.add.at(table, places, numbers[rows, times])
+
+
+def cells(rows: Codes, columns: Codes) -> tuple[slice | Codes, slice | Codes]:
+    """Where rows meet columns: those that are a run as a slice, which costs a fraction."""
+    first, second = _run(rows), _run(columns)
+    if first is second is None:
+        return rows[:, None], columns
+    return first or rows, second or columns
+
+
+def _run(places: Codes) -> slice | None:
+    """The places as a slice, if each is the one before it and 1; else None."""
+    if len(places) and (np.diff(places) == 1).all():
+        return slice(int(places[0]), int(places[-1]) + 1)
+    return None
