@@ -34,7 +34,7 @@ def grid_from_tallies(
     tallies: Tallies, *, stage: int, rows: int, segment: Codes, span: Span
 ) -> tuple[Floats, Floats | None, tuple[Mask, Mask]]:
     """Counts and values of one stage, (rows, periods) each, NaN where not observed; and the masks of its holes. Values
-    are None when no row has one.
+    are None when no row of the stage within the span has one.
 
     `segment` maps the tallies' segments to the grid's rows. The masks, by grid row and unit (a day, or a
     week where rows are weekly), are the holes that were read as 0 and those that stay.
@@ -69,7 +69,7 @@ def _by_period(units: Floats, span: Span) -> Floats:
 
 
 def observed_zeros(sums: Floats, observed: Mask, *, season: int, writes_zeros: bool) -> Mask:
-    """Holes of one stage (segments, units) that mean 0.
+    """Holes of one stage (segments, units) that mean 0; `sums` are anything where nothing was observed.
 
     A feed that writes zeros means a hole as a hole. One that never does leaves them out: then a hole is 0
     in a segment of small counts, or on a weekday on which at least half the days have no row. In both, a

@@ -139,8 +139,8 @@ def _check_repeated(counts: Counts, segment: Codes) -> Mask:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Chosen:
-    """Rows of a part that count. segment, code: name and stage of each series; day: of each time; y, value: (series,
-    times).
+    """Rows of a part that count. segment, code: name and stage of each series, names in any order; day: of each time;
+    y, value: (series, times).
     """
 
     segment: Coded
@@ -219,7 +219,7 @@ def _add(into: Floats, series: Codes, columns: Codes, numbers: Floats, *, once: 
 def cells(rows: Codes, columns: Codes) -> tuple[slice | Codes, slice | Codes]:
     """Where rows meet columns: those that are a run as a slice, which costs a fraction."""
     first, second = _run(rows), _run(columns)
-    if first is second is None:
+    if first is None and second is None:
         return rows[:, None], columns
     return first or rows, second or columns
 

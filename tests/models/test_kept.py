@@ -113,10 +113,20 @@ def assert_same(one: History | str, other: History | str) -> None:
 
 
 CONTRADICTING = {("", "won", 0): (0, np.nan), ("unknown", "won", 0): (1, np.nan)}
+SCATTERED = {
+    (segment, stage, 24 * day): (day % 4, 2.7 if stage == "won" else np.nan)
+    for segment in "ab"
+    for stage in ("visit", "lead", "won")
+    for day in (0, 2, 3, 40)
+}
+"""No run of days, some of them after the cutoff, and stages whose names are in another order than the funnel's."""
+WEEKLY = {(segment, "visit", 24 * 7 * week): (week + 1, np.nan) for segment in "ab" for week in range(6)}
 
 
 @settings(max_examples=150, deadline=None)
 @example(funnel=FUNNELS[0], counted=[CONTRADICTING], told=[], day=None)
+@example(funnel=FUNNELS[2], counted=[SCATTERED], told=[], day=10)
+@example(funnel=FUNNELS[3], counted=[WEEKLY], told=[], day=None)
 @given(funnel=st.sampled_from(FUNNELS), counted=count_uploads, told=event_uploads, day=st.none() | st.integers(5, 70))
 def test_however_rows_came_the_history_is_that_of_all_rows_read_at_once(funnel, counted, told, day):
     counts, events = counts_of(final(counted)), events_of(final(told))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
@@ -90,6 +91,30 @@ def test_a_new_segment_was_zero_before_and_the_total_stays_known():
     assert history.segments == ("new", "old")
     same(history, 0, [0, 0, 0, 5])
     assert history.matrix[0].tolist() == [9, 8, 0, 14]
+
+
+def test_counts_of_some_segments_from_a_later_start_lie_in_their_rows_beside_events_of_others():
+    counts = counts_of(
+        *((number, "lead", 90 + number, "a", 5.0) for number in (0, 1, 2, 4)),
+        *((number, "lead", 70 + number, "c", np.nan if number == 2 else 7.0) for number in (0, 1, 2, 4, 5)),
+        *((number, "sale", number % 2, "c") for number in range(6)),
+    )
+    events = replace(
+        events_of(("e", "visit", 1), ("e", "sale", 2), ("f", "visit", 3)),
+        value=np.array([4.0, 9.0, 6.0]),
+        segment=np.array(["b", "b", "b"], dtype=object),
+    )
+    funnel = Funnel(stages=("visit", "lead", "sale"), segment_by="site")
+    history = make_history(funnel, counts=counts, events=events, cutoff=day(5), start=day(1))
+    assert (history.segments, history.counted) == (("a", "b", "c"), ("lead", "sale"))
+    same(history, 1, [91, 92, None, 94, None], row=0)
+    same(history, 1, [71, 72, None, 74, 75], row=2)
+    same(history, 2, [1, 0, 1, 0, 1], row=2)
+    assert history.value is not None
+    np.testing.assert_array_equal(history.value[0, 1], [5, 5, np.nan, 5, np.nan])
+    np.testing.assert_array_equal(history.value[2, 1], [7, 0, np.nan, 7, 7])
+    assert np.isnan(history.value[:, 2]).all()  # counted without value: what events are worth is not its money
+    np.testing.assert_array_equal(history.value[1, 0], [4, 0, 6, 0, 0])
 
 
 def test_a_late_segment_leaves_the_total_unknown_rather_than_low():
