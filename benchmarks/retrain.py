@@ -9,8 +9,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -40,7 +40,7 @@ Array = npt.NDArray[np.float64]
 POSTGRES = os.environ.get("NEARCAST_BENCH_POSTGRES", "postgresql://postgres@127.0.0.1:5432/postgres")
 """Any database of the PostgreSQL server to measure on; a scratch database is made beside it."""
 STAGES = ("visit", "lead", "offer", "won")
-SEGMENTS, SAMPLE, ROUNDS = 2_500, 60, 3
+SEGMENTS, SAMPLE, ROUNDS = 2_500, 60, 7
 SHORT, LONG = 365, 1460
 CORRECTED, BACK = 100, 30
 """So many series are corrected, so many days back."""
@@ -172,35 +172,36 @@ class Bench:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What was seen of one store: retrains of one new day, beside bare reading and writing; and of corrections."""
+    """What was seen of one store, round by round: retrains of one new day, bare reading and writing, and others."""
 
     store: str
-    days: int
     daily: list[Retrained]
     bare: list[float]
     corrected: list[Retrained]
     scattered: list[Retrained]
+    longer: list[Retrained]
+    """Of one new day, after LONG days of history."""
 
 
 def run(*, segments: int = SEGMENTS, rounds: int = ROUNDS) -> Result:
-    """Each store with a year of history, and with four; the peer in turn with the first."""
+    """Each store, whose kinds of retrain take turns; the peer before and after."""
     peer = peer_python()
     sample = make_series(SAMPLE, generator=np.random.default_rng(1), days=SHORT + 28)[:, :SHORT]
-    theirs = [peer_timed(peer, sample).rate for _ in range(rounds)]
+    theirs = [peer_timed(peer, sample).rate]
     seen: list[Measured] = []
-    for days in (SHORT, LONG):
-        for make in (sqlite_store, postgres_store):
-            with make() as database:
-                seen.append(measure(Bench(database, days=days, segments=segments), rounds=rounds))
+    for make in (sqlite_store, postgres_store):
+        seen.append(measure(make, segments=segments, rounds=rounds))
+        theirs.append(peer_timed(peer, sample).rate)
     series = segments * len(STAGES)
     return Result(
         name="retrain",
         question=f"a retrain of {series:,} daily series with one new day each, store to published; {rounds} rounds",
-        rows=tuple(map(row, seen)),
-        bars=tuple(bar for one in seen for bar in bars(one, seen, peer_seconds=series / median(theirs))),
+        rows=tuple(row for one in seen for row in rows(one)),
+        bars=tuple(bar for one in seen for bar in bars(one, peer_seconds=series / median(theirs))),
         notes=(
             f"{PEERS[0]} AutoETS, n_jobs={JOBS}: {spread(theirs)} series/s on {SAMPLE} of such series of {SHORT} days",
             "s: the whole command `nearcast retrain`, from start to exit; read .. publish: its phases",
+            "x: as long as a daily retrain of the same round, the median of the rounds, as the bars are",
             "bare: reading the new rows and writing the published bytes by the driver alone (COPY on PostgreSQL)",
             f"corrected: {CORRECTED} series of {CORRECTED // len(STAGES)} segments, {BACK} days back, and a day more; "
             f"scattered: one series in each of {CORRECTED} segments",
@@ -208,22 +209,27 @@ def run(*, segments: int = SEGMENTS, rounds: int = ROUNDS) -> Result:
     )
 
 
-def measure(bench: Bench, *, rounds: int) -> Measured:
-    """Fill the store, train it, and retrain it day by day: as it is, with corrections, and with scattered ones."""
-    bench.upload(days=bench.days)
-    bench.retrain()
-    bench.upload(days=1)
-    bench.retrain()  # the first append compiles what the first fit did not need
-    daily, bare, corrected, scattered = [], [], [], []
-    for _ in range(rounds):
-        bench.upload(days=1)
-        daily.append(bench.retrain())
-        bare.append(bench.bare())
-        bench.upload(days=1, corrected=CORRECTED)
-        corrected.append(bench.retrain())
-        bench.upload(days=1, corrected=CORRECTED, scattered=True)
-        scattered.append(bench.retrain())
-    return Measured(bench.database.dialect, bench.days, daily, bare, corrected, scattered)
+def measure(store: Callable[[], AbstractContextManager[Database]], *, segments: int, rounds: int) -> Measured:
+    """Fill and train two stores of a kind, with SHORT and LONG days; then retrain day by day, all kinds in turns."""
+    with store() as one, store() as other:
+        year, years = Bench(one, days=SHORT, segments=segments), Bench(other, days=LONG, segments=segments)
+        for bench in (year, years):
+            bench.upload(days=bench.days)
+            bench.retrain()
+            bench.upload(days=1)
+            bench.retrain()  # the first append compiles what the first fit did not need
+        seen = Measured(one.dialect, [], [], [], [], [])
+        for _ in range(rounds):
+            year.upload(days=1)
+            seen.daily.append(year.retrain())
+            seen.bare.append(year.bare())
+            years.upload(days=1)
+            seen.longer.append(years.retrain())
+            year.upload(days=1, corrected=CORRECTED)
+            seen.corrected.append(year.retrain())
+            year.upload(days=1, corrected=CORRECTED, scattered=True)
+            seen.scattered.append(year.retrain())
+    return seen
 
 
 def computed() -> float:
@@ -237,36 +243,46 @@ def seconds(some: list[Retrained]) -> list[float]:
     return [one.seconds for one in some]
 
 
-def row(seen: Measured) -> dict[str, str | float]:
-    """One line of the table."""
-    phases = {name: median(one.phases[name] for one in seen.daily) for name in seen.daily[0].phases}
-    return {
-        "store": seen.store,
-        "days": str(seen.days),
-        "s": spread(seconds(seen.daily)),
-        "cpu s": spread([one.cpu for one in seen.daily]),
-        **phases,
-        "bare s": spread(seen.bare),
-        "corrected s": spread(seconds(seen.corrected)),
-        "scattered s": spread(seconds(seen.scattered)),
-        "MiB": max(one.memory for one in seen.daily),
+def times(some: Sequence[float], others: Sequence[float]) -> float:
+    """How many times as long, round by round: what else the machine does falls on both of a round."""
+    return median(one / other for one, other in zip(some, others, strict=True))
+
+
+def rows(seen: Measured) -> Iterator[dict[str, str | float]]:
+    """A line of the table for each kind of retrain, and one of bare reading and writing."""
+    daily = seconds(seen.daily)
+    kinds = {
+        f"{SHORT} days": seen.daily,
+        f"{LONG} days": seen.longer,
+        "corrected": seen.corrected,
+        "scattered": seen.scattered,
     }
+    for kind, some in kinds.items():
+        yield {
+            "": f"{seen.store}, {kind}",
+            "s": spread(seconds(some)),
+            "x": times(seconds(some), daily),
+            "cpu s": median(one.cpu for one in some),
+            **{name: median(one.phases[name] for one in some) for name in some[0].phases},
+            "MiB": max(one.memory for one in some),
+        }
+    untold = dict.fromkeys(("cpu s", *seen.daily[0].phases, "MiB"), "")
+    yield {"": f"{seen.store}, bare", "s": spread(seen.bare), "x": times(seen.bare, daily), **untold}
 
 
-def bars(seen: Measured, all_seen: list[Measured], *, peer_seconds: float) -> list[Bar]:
+def bars(seen: Measured, *, peer_seconds: float) -> list[Bar]:
     """The bounds of one store."""
-    took = median(seconds(seen.daily))
-    where = f"{seen.store}, {seen.days} days"
-    if seen.days == LONG:
-        short = next(one for one in all_seen if one.store == seen.store and one.days == SHORT)
-        ratio = took / median(seconds(short.daily))
-        return [Bar(f"{where}: times as long as with {SHORT} days", ratio, at_most=MOST_LONGER)]
+    daily, longer = seconds(seen.daily), seconds(seen.longer)
+    most = max(one.memory for one in (*seen.daily, *seen.longer))
     return [
-        Bar(f"{where}: times as fast as AutoETS", peer_seconds / took, at_least=LEAST_RATIO),
-        Bar(f"{where}: times bare reading and writing", took / median(seen.bare), at_most=MOST_BARE),
-        Bar(f"{where}: memory with children, MiB", max(one.memory for one in seen.daily), at_most=MOST_MEMORY),
+        Bar(f"{seen.store}: times as fast as AutoETS", peer_seconds / median(daily), at_least=LEAST_RATIO),
+        Bar(f"{seen.store}: times bare reading and writing", times(daily, seen.bare), at_most=MOST_BARE),
+        Bar(f"{seen.store}: memory with children, MiB", most, at_most=MOST_MEMORY),
+        Bar(f"{seen.store}: {LONG} days, times {SHORT}", times(longer, daily), at_most=MOST_LONGER),
         Bar(
-            f"{where}: with corrections, times as long", median(seconds(seen.corrected)) / took, at_most=MOST_CORRECTED
+            f"{seen.store}: with corrections, times without",
+            times(seconds(seen.corrected), daily),
+            at_most=MOST_CORRECTED,
         ),
     ]
 
