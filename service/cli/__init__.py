@@ -81,7 +81,7 @@ def main() -> None:
         cli = make_cli(asked if asked and asked[0] in COMMANDS else COMMANDS)
         gc.freeze()
         gc.enable()
-        cli()
+        cli(prog_name="nearcast")  # and not how Python was started
     except (NearcastError, ProblemError) as error:
         problem = error if isinstance(error, ProblemError) else problem_in_full(error)
         print_problem(problem, as_json="--json" in sys.argv)

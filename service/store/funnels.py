@@ -180,11 +180,13 @@ def funnel_from_declaration(declaration: Mapping[str, Any]) -> Funnel:
 def declared_day(day: Mapping[str, Any]) -> DeclaredDay:
     """One declared day from its JSON form; without an end it is the day of its start."""
     try:
-        name, start = str(day["name"]), date.fromisoformat(day["start"])
+        name, start = day["name"], date.fromisoformat(day["start"])
         end = date.fromisoformat(day.get("end") or day["start"])
     except (KeyError, TypeError, ValueError) as error:
         detail = f"{dict(day)} needs name and start, and its days as YYYY-MM-DD"
         raise FunnelError(detail, field="declared_days") from error
+    if not isinstance(name, str):
+        raise FunnelError(f'the name {name!r} of {start} is not text; write "{name}"', field="declared_days")
     stages, segments = (_names_of(day, key) for key in ("stages", "segments"))
     return DeclaredDay(name=name, start=start, end=end, stages=stages, segments=segments)
 
@@ -192,7 +194,7 @@ def declared_day(day: Mapping[str, Any]) -> DeclaredDay:
 def _names_of(day: Mapping[str, Any], key: str) -> tuple[str, ...]:
     names = day.get(key) or ()
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
-        detail = f"{key} of {str(day['name'])[:40]!r} of {day['start']} is not a list of names"
+        detail = f"{key} of {day['name'][:40]!r} of {day['start']} is not a list of names"
         raise FunnelError(f'{detail}; write ["a name"], or leave it out for all', field="declared_days")
     return tuple(names)
 
