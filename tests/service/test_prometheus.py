@@ -92,8 +92,9 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory, server: Running, sales:
     path = tmp_path_factory.mktemp("prometheus")
     target = server.url.removeprefix("http://")
     job = {"job_name": "nearcast", "static_configs": [{"targets": [target]}]}
+    often = {"scrape_interval": "1s", "evaluation_interval": "1s"}
     (path / "prometheus.yml").write_text(
-        yaml.safe_dump({"global": {"scrape_interval": "1s"}, "scrape_configs": [job], "rule_files": [str(RULES)]})
+        yaml.safe_dump({"global": often, "scrape_configs": [job], "rule_files": [str(RULES)]})
     )
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]

@@ -153,13 +153,14 @@ def test_the_settings_describe_a_pool(monkeypatch):
 
 
 COORDINATOR = """
-import os, sys, threading, time
+import threading, time
+from pathlib import Path
 from service.workers import Pool, make_mapper
 
 def tell():
     while True:
-        children = open(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read().split()
-        if len(children) >= 3:  # two workers and the resource tracker
+        children = [child for task in Path("/proc/self/task").glob("*/children") for child in task.read_text().split()]
+        if len(children) >= 3:  # two workers and the resource tracker; each is listed by the thread that started it
             print(*children, flush=True)
             return
         time.sleep(0.05)
@@ -183,6 +184,8 @@ def test_workers_end_when_their_coordinator_is_killed_or_interrupted(tmp_path, h
     ) as coordinator:
         assert coordinator.stdout is not None
         children = [int(child) for child in coordinator.stdout.readline().split()]
+        assert len(children) >= 3
+        assert all(map(is_alive, children))
         time.sleep(1.0)  # long enough for the workers to be at work
         coordinator.send_signal(how)
         coordinator.wait(20)
