@@ -2,6 +2,7 @@
 
 import gzip
 import threading
+import time
 
 import httpx
 import orjson
@@ -239,13 +240,16 @@ def test_a_body_past_the_limit_is_refused_whether_it_says_its_length_or_not(clie
     problem(client.get(f"/v1/funnels/{funnel}"), 404, "funnel-not-found")
 
 
-def test_a_client_that_goes_away_in_the_middle_leaves_nothing_behind(client, server, funnel):
+def test_a_client_that_goes_away_in_the_middle_leaves_nothing_behind(client, server, funnel, wait):
     def chunks():
         yield CSV.encode()
+        time.sleep(0.5)  # it has been read by then
         raise ConnectionAbortedError
 
+    headers = {"content-type": "text/csv", "x-request-id": f"gone-{funnel}"}
     with pytest.raises(ConnectionAbortedError), server.client() as own:
-        own.post(f"/v1/funnels/{funnel}/events", content=chunks(), headers={"content-type": "text/csv"})
+        own.post(f"/v1/funnels/{funnel}/events", content=chunks(), headers=headers)
+    wait(lambda: f'"gone-{funnel}"' in server.log.read_text(), seconds=10, what="the request's line in the log")
     problem(client.get(f"/v1/funnels/{funnel}"), 404, "funnel-not-found")
     assert client.get("/healthz").status_code == 200
 

@@ -231,6 +231,29 @@ def test_who_waits_for_a_look_sees_what_was_there_when_they_came_and_many_share_
     assert min(later - sooner for sooner, later in pairwise(looks)) >= LOOK_PAUSE
 
 
+def test_who_comes_while_the_store_is_read_waits_for_another_look(database, keyring, monkeypatch):
+    read, go_on, refresh = threading.Event(), threading.Event(), keyring.refresh
+
+    def slow():
+        refresh()
+        read.set()
+        assert go_on.wait(10)
+
+    monkeypatch.setattr(keyring, "refresh", slow)
+
+    async def overlapping():
+        first = asyncio.create_task(keyring.look())
+        assert await asyncio.to_thread(read.wait, 10)
+        secret = await asyncio.to_thread(make_key, database, "late")
+        second = asyncio.create_task(keyring.look())
+        await asyncio.sleep(0)  # so that it has come
+        go_on.set()
+        await asyncio.gather(first, second)
+        assert keyring.knows(secret)
+
+    asyncio.run(overlapping())
+
+
 def test_in_the_background_new_keys_become_good_and_revoked_ones_do_not_stay(database, store_url, wait):
     keyring = Keyring(database, every=0.1)
     keyring.start()

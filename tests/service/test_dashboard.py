@@ -99,7 +99,18 @@ def test_runs_and_quality_show_those_of_the_api(client, sales):
     for run in client.get("/v1/runs", params={"funnel": sales}).json()["runs"]:
         assert f'<th scope="row">{run["run"]}</th>' in text
         assert escape(run["reason"]) in text
-    for repair in client.get(f"/v1/funnels/{sales}/quality").json()["quality"]["repairs"]:
+
+
+def test_what_was_repaired_is_shown_as_the_api_tells_it(client, retrain_over_http):
+    days = [f"2024-{month:02}-{day:02},visit,{20 + day}" for month in (1, 2, 3) for day in range(1, 30)]
+    rows = "\n".join(["ds,stage,y", *(row for row in days if "-02-1" not in row)])  # ten days are missing
+    answer = client.post("/v1/funnels/gaps/counts", content=rows, headers={"content-type": "text/csv"})
+    assert answer.status_code == 200, answer.text
+    assert retrain_over_http(client, "gaps")["status"] == "succeeded"
+    repairs = client.get("/v1/funnels/gaps/quality").json()["quality"]["repairs"]
+    assert repairs
+    text = client.get("/runs", params={"funnel": "gaps"}).text
+    for repair in repairs:
         assert escape(repair["text"]) in text
 
 

@@ -205,6 +205,7 @@ def test_when_most_series_are_lost_the_version_before_goes_on_being_served(sqlit
     fit_with(len)  # fits nothing: a block has no length
     with pytest.raises(SeriesLostError, match=r"31 of 31 segments could not be fitted, so version 1 goes on"):
         retrain(sqlite_database, "shops", now=NOW, pool=Pool("inline"))
+    serving.refresh()
     assert serving.find("shops").version == 1
     with sqlite_database.read() as connection:
         assert get_run(connection, list_runs(connection)[0].id).status == "failed"

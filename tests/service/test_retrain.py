@@ -15,6 +15,7 @@ from service.retrain import RunEndedError, retrain
 from service.serving import Serving
 from service.store.memories import read_memory
 from service.store.runs import finish_run, get_run, list_runs, queue_run
+from service.store.tables import memories
 from service.store.versions import list_versions, read_forecasts, read_scorecard
 from service.workers import Pool
 from tests.service.retrains import FUNNEL, NOW, declare, upload, versions
@@ -121,8 +122,11 @@ def test_a_pool_of_processes_publishes_the_same_forecasts(sqlite_database, monke
     upload(sqlite_database)
     retrain(sqlite_database, "sales", now=NOW)
     declare(sqlite_database, replace(FUNNEL, gate="refuse"))
+    with sqlite_database.write() as connection:
+        connection.execute(memories.delete())  # what is remembered would be continued here, not in the pool
     monkeypatch.setattr(plan, "BLOCK", 2)
-    retrain(sqlite_database, "sales", now=NOW, pool=Pool("process", processes=2))
+    result = retrain(sqlite_database, "sales", now=NOW, pool=Pool("process", processes=2))
+    assert result.counts["refitted"] == 6
     with sqlite_database.read() as connection:
         second, first = (read_forecasts(connection, each.id) for each in list_versions(connection, funnel_id))
     assert {series: bytes_from_forecast(each) for series, each in first.items()} == {

@@ -137,8 +137,8 @@ def test_a_slow_but_steady_body_may_take_longer_than_the_deadline():
 
 
 def test_a_server_slow_to_read_does_not_count_against_the_client():
-    app = Recorder(delay=0.15)
-    size = 2_000_000
+    app = Recorder(delay=0.6)  # longer than a body may pause
+    size = 400_000
     with served(app) as address, socket.create_connection(address) as connection:
         connection.sendall(b"POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % size)
         sender = threading.Thread(target=connection.sendall, args=(b"x" * size,))

@@ -65,13 +65,15 @@ def test_a_worker_that_dies_loses_its_chunk_only_and_is_replaced(robust_pool):
 
 
 @pytest.mark.slow
-def test_a_chunk_that_takes_too_long_is_lost_and_its_worker_ended(robust_pool):
-    began = time.monotonic()
+def test_a_chunk_that_takes_too_long_is_lost_and_its_worker_ended(robust_pool, tmp_path):
+    began, worker = time.monotonic(), tmp_path / "worker"
+    tell = f"__import__('pathlib').Path({str(worker)!r}).write_text(str(__import__('os').getpid()))"
     with make_mapper(robust_pool) as mapper:
-        lost, *others = mapper(eval, ["__import__('time').sleep(600)", "1 + 1", "2 + 2"])
+        lost, *others = mapper(eval, [f"{tell} and __import__('time').sleep(600)", "1 + 1", "2 + 2"])
         assert others == [2, 4]
         assert lost == Lost("it was not done after 8 s")
         assert mapper(operator.neg, [1, 2]) == [-1, -2]
+        assert not is_alive(int(worker.read_text()))
     assert time.monotonic() - began < 60
 
 
