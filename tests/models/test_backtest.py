@@ -3,6 +3,7 @@
 from datetime import date, timedelta
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from models.backtest import backtest
@@ -10,7 +11,7 @@ from models.errors import HistoryError, HorizonError
 from models.funnel import Funnel
 from models.inference import infer_funnel
 from models.records import Events
-from models.rows import events_from_frame
+from models.rows import counts_from_frame, events_from_frame
 from models.simulate import demo_spec, simulate
 
 
@@ -54,6 +55,17 @@ def test_forecasts_are_scored_against_what_came(events, funnel):
         assert 0 < score.wql < 1
     assert np.mean([score.coverage80 for score in total]) > 0.5
     assert np.mean([score.skill for score in total]) > 0.1
+
+
+def test_the_naive_forecast_knows_no_more_than_the_one_that_is_held_against_it():
+    start = np.datetime64("2024-01-01")
+    y = np.where(np.arange(140) < 100, 10.0, 100.0) + np.arange(140) % 7
+    frame = pd.DataFrame({"ds": (start + np.arange(140)).astype(str), "stage": "visit", "y": y})
+    counts = counts_from_frame(frame, timezone="UTC", segment_by=None)
+    cutoff = date(2024, 1, 1) + timedelta(days=99)
+    result = backtest(None, counts, Funnel(stages=("visit",)), cutoffs=[cutoff], horizon=14)
+    assert result.scorecard
+    assert all(abs(score.skill) < 0.1 for score in result.scorecard)  # neither foresees the jump
 
 
 def test_a_cutoff_before_the_data_is_refused(events, funnel):

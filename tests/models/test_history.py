@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -16,6 +17,7 @@ from models.errors import HistoryError
 from models.funnel import TOTAL, Funnel
 from models.history import NEVER, History, make_history
 from models.records import NO_DAY, Counts, Events
+from models.spells import AGE, CARRIED, DUE, DUE_CELL, ENTERED, moves_of_history
 
 START = date(2024, 1, 1)
 SALES = Funnel(stages=("lead", "offer", "won"), exits=("lost",), segment_by="segment", due_stage="won")
@@ -169,9 +171,44 @@ def test_a_due_day_is_the_one_known_at_entry_and_is_moved_on_the_day_on_which_a_
 
 
 def test_of_two_due_days_told_on_one_day_the_later_row_counts():
-    rows = events_of(("a", "lead", 0, "s", np.nan, 10), ("a", "offer", 0, "s", np.nan, 12), ("c", "lead", 2, "s"))
+    rows = events_of(("a", "offer", 0.2, "s", np.nan, 12), ("a", "lead", 0.6, "s", np.nan, 10), ("c", "lead", 2, "s"))
     entities = make_history(SALES, events=rows, cutoff=day(2)).entities
-    assert (entities.due.tolist(), entities.moved.tolist()) == ([12, NEVER], [])
+    assert (entities.due.tolist(), entities.moved.tolist()) == ([10, NEVER], [])
+
+
+def test_moved_due_days_are_moves_of_the_segment_and_the_due_stage_only():
+    rows = events_of(
+        ("a", "lead", 0, "s", np.nan, 10),
+        ("a", "offer", 1, "s"),
+        ("a", "offer", 3, "s", np.nan, 14),
+        ("b", "lead", 0, "t"),
+        ("b", "offer", 2, "t"),
+    )
+    total, one, other = moves_of_history(make_history(SALES, events=rows, cutoff=day(5)))
+    moved = [
+        [1, DUE, DUE_CELL - 9, ENTERED, 1],
+        [3, DUE, DUE_CELL - 11, CARRIED, 1],
+        [3, DUE, DUE_CELL - 7, CARRIED, -1],
+    ]
+    assert one[1].tolist() == moved
+    assert other[1].tolist() == [[2, AGE, 0, ENTERED, 1]]
+    assert total[1].tolist() == [moved[0], [2, AGE, 0, ENTERED, 1], *moved[1:]]
+    assert {clock for part in (total, one, other) for clock in part[0][:, 1].tolist()} == {AGE}
+
+
+def test_moved_due_days_count_in_weeks_where_periods_are_weeks():
+    rows = events_of(("a", "lead", 0, "s", np.nan, 28), ("a", "offer", 7, "s"), ("a", "offer", 21, "s", np.nan, 70))
+    history = make_history(replace(SALES, frequency="week"), events=rows, cutoff=day(34))
+    assert moves_of_history(history)[1][1].tolist() == [
+        [1, DUE, DUE_CELL - 3, ENTERED, 1],
+        [3, DUE, DUE_CELL - 7, CARRIED, 1],
+        [3, DUE, DUE_CELL - 1, CARRIED, -1],
+    ]
+
+
+def test_of_two_values_told_at_a_stage_the_one_told_when_it_was_reached_counts():
+    rows = events_of(("a", "lead", 0, "s", 100.0), ("a", "lead", 1, "s", 80.0))
+    assert make_history(SALES, events=rows, cutoff=day(2)).value[0, 0].tolist() == [100, 0, 0]
 
 
 def test_value_counts_at_the_stage_for_which_it_was_told():

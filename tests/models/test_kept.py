@@ -120,12 +120,14 @@ SCATTERED = {
     for day in (0, 2, 3, 40)
 }
 """No run of days, some of them after the cutoff, and stages whose names are in another order than the funnel's."""
+HOURLY = {("a", "visit", 24 * day + hour): (day + hour + 1, np.nan) for day in range(5) for hour in (0, 12)}
 WEEKLY = {(segment, "visit", 24 * 7 * week): (week + 1, np.nan) for segment in "ab" for week in range(6)}
 
 
 @settings(max_examples=150, deadline=None)
 @example(funnel=FUNNELS[0], counted=[CONTRADICTING], told=[], day=None)
 @example(funnel=FUNNELS[2], counted=[SCATTERED], told=[], day=10)
+@example(funnel=FUNNELS[0], counted=[HOURLY], told=[], day=5)
 @example(funnel=FUNNELS[3], counted=[WEEKLY], told=[], day=None)
 @given(funnel=st.sampled_from(FUNNELS), counted=count_uploads, told=event_uploads, day=st.none() | st.integers(5, 70))
 def test_however_rows_came_the_history_is_that_of_all_rows_read_at_once(funnel, counted, told, day):

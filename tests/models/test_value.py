@@ -123,6 +123,7 @@ def test_refunds_beyond_what_came_in_leave_no_forecast_below_zero():
     counts = counts_with_value()
     counts.value[60:] = -500.0
     history = make_history(Funnel(stages=("sold",)), counts=counts, cutoff=date(2024, 4, 9))
+    assert history.money.min() == 0.0
     (forecast,) = fitted(history).forecasts
     assert forecast.value.mean.min() >= 0.0
 
