@@ -121,6 +121,8 @@ def test_the_committed_picture_is_one_that_the_script_draws():
     root = ET.fromstring((ROOT / "docs" / "forecast.svg").read_text())
     assert root.get("role") == "img"
     assert "demo" in (root.findtext("{http://www.w3.org/2000/svg}title") or "")
+    paths = [element.get("d") for element in root.iter("{http://www.w3.org/2000/svg}path")]
+    assert len([path for path in paths if path and "L" in path]) == 3 * 4  # two intervals, observed and median of each
 
 
 @pytest.fixture(scope="module")

@@ -79,15 +79,16 @@ def test_each_command_and_option_of_the_document_exists():
     from typer.main import get_command
 
     cli = get_command(make_cli())
-    lines = re.findall(r"nearcast((?: [a-z]+)(?: [^`\n#|>\"]*)?)", TEXT)
+    lines = re.findall(r"nearcast(?: nearcast)?((?: [a-z]+)(?: [^`\n#|>\"]*)?)", TEXT)
     options = {}
     for line in lines:
         command, *words = line.split()
         if words and words[0] in getattr(cli.commands.get(command), "commands", ()):
             cli.commands[f"{command} {words[0]}"] = cli.commands[command].commands[words[0]]
             command = f"{command} {words[0]}"
-        if command in cli.commands:
+        if command != "funnels":  # a word of the text
             options.setdefault(command, set()).update(word for word in words if word.startswith("--"))
+    assert set(options) <= set(cli.commands)
     assert {"serve", "retrain", "ingest", "status", "activate", "migrate", "keys create", "keys revoke"} <= set(options)
     for command, used in options.items():
         known = {name for parameter in cli.commands[command].params for name in parameter.opts}

@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose
 from models.calendar import Calendar
 from models.cleaning import clean
 from models.engine import Fitted, fit
+from models.forecast import MEDIAN
 from models.funnel import DeclaredDay
 from models.history import History
 from models.isolation import attempt
@@ -86,6 +87,17 @@ def test_what_a_day_brings_reaches_later_stages_in_its_time_and_once(sold):
     assert won[10:20].mean() > 1.01 > won[:9].mean()
     (effect,) = next(each for each in made.forecasts if (each.segment, each.stage) == ("total", "won")).declared
     assert effect.factor == pytest.approx(1.0, abs=0.12)
+
+
+def test_the_more_the_days_of_a_name_differ_the_wider_is_the_next_one():
+    days = [*SALES, PERIODS + 9]
+
+    def width(factors: list[float]) -> float:
+        made = fitted(counted(dict(zip(days, factors, strict=True))), *(day("Sale", period) for period in days))
+        ahead = next(each.quantiles for each in made.forecasts if (each.segment, each.stage) == ("total", "visit"))
+        return float(((ahead[:, -2] - ahead[:, 1]) / ahead[:, MEDIAN])[9])
+
+    assert width([1.2, 2.8] * (len(days) // 2)) > 2 * width([2.0] * len(days))
 
 
 def test_value_follows(sold):

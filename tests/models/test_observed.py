@@ -133,6 +133,39 @@ def test_a_segment_silent_for_four_weeks_while_others_go_on_has_ended():
     assert np.isnan(short.counts[1, 0, 2:]).all()
 
 
+def test_the_size_of_a_feed_is_that_of_the_days_that_it_tells():
+    few = daily([8.0 if number % 5 < 3 else None for number in range(50)], segment="few")
+    history = make_history(SITES, counts=counts_of(*few, *daily([90.0] * 50, segment="many")), cutoff=day(49))
+    assert np.isnan(history.counts[0, 0]).sum() == 20
+
+
+def test_days_after_the_last_row_say_nothing_of_the_weekdays():
+    short = daily([20.0] * 14, segment="short")
+    history = make_history(SITES, counts=counts_of(*short, *daily([90.0] * 35, segment="long")), cutoff=day(34))
+    assert np.isnan(history.counts[1, 0, 14:]).all()
+
+
+def test_silence_counts_in_days_of_which_others_tell():
+    short = daily([20.0] * 14, segment="short")
+    others = daily([None if 20 <= number < 40 else 90.0 for number in range(60)], segment="long")
+    history = make_history(SITES, counts=counts_of(*short, *others), cutoff=day(59))
+    assert np.isnan(history.counts[1, 0, 14:]).all()  # 46 days, on 26 of which there are rows
+
+
+def test_days_before_a_small_stage_began_are_not_zero():
+    signups = daily([None, None, 2.0, None, 1.0], stage="signup")
+    history = make_history(WEB, counts=counts_of(*daily([20.0] * 5), *signups), cutoff=day(4))
+    assert np.isnan(history.counts[0, 1, :2]).all()
+    assert history.counts[0, 1, 2:].tolist() == [2.0, 0.0, 1.0]
+
+
+def test_whether_zeros_are_written_is_asked_of_each_stage():
+    visits, signups = [20.0, 0.0, 20.0, None, 20.0], [1.0, None, 2.0, 1.0, 1.0]
+    history = make_history(WEB, counts=counts_of(*daily(visits), *daily(signups, stage="signup")), cutoff=day(4))
+    assert np.isnan(history.counts[0, 0]).tolist() == [False, False, False, True, False]
+    assert history.counts[0, 1].tolist() == [1.0, 0.0, 2.0, 1.0, 1.0]
+
+
 def test_a_stage_that_began_later_was_not_observed_before():
     rows = [*daily([30, 31, 32]), *daily([None, 4, 0], stage="signup")]
     same(make_history(WEB, counts=counts_of(*rows), cutoff=day(2)), 1, [None, 4, 0])

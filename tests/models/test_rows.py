@@ -12,7 +12,7 @@ from numpy.testing import assert_array_equal
 
 from models.calendar import number_from_day
 from models.errors import InputError, Problem
-from models.rows import NO_DAY, Counts, Events, counts_from_frame, events_from_frame
+from models.rows import NO_DAY, Counts, Events, RowGate, counts_from_frame, events_from_frame
 from service.store.instants import micros_from_datetime
 
 
@@ -91,6 +91,14 @@ def test_naive_and_zoned_times_in_one_file_are_refused():
     (problem,) = problems_of(events, ts=["2024-03-01 10:00", "2024-03-01 10:00Z"])
     assert (problem.line, problem.field) == (3, "ts")
     assert "line 2" in problem.reason
+
+
+def test_a_file_that_is_read_in_parts_is_one_file_for_the_zone_of_its_times():
+    gate = RowGate(timezone="UTC", segment_by=None)
+    for line, text in enumerate(["2024-03-01 10:00", "2024-03-02 10:00", "2024-03-03 10:00Z"], 2):
+        gate.events({"entity_id": ["a"], "stage": ["lead"], "ts": [text]}, lines=np.array([line]))
+    with pytest.raises(InputError, match=r"line 4, field ts: .* the one on line 2 bears none"):
+        gate.problems.check()
 
 
 @pytest.mark.parametrize(

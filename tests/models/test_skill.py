@@ -66,3 +66,23 @@ def test_coverage_is_over_all_buckets_with_its_sample_size():
     assert measured[80].measured == 1.0
     assert measured[95].samples == 4 * 28
     assert coverage_from_scores(()) == {}
+
+
+def test_each_level_counts_the_actuals_within_its_own_quantiles_and_errors_are_of_the_median():
+    quantiles = np.array(QUANTILES) * 100
+    actual = np.array([[50.0, 85.0, 95.0, 99.0]])  # inside both, both, the wider one, and neither
+    spread = Evidence(
+        segment="total",
+        stage="won",
+        mean=np.full((1, 4), 60.0),
+        quantiles=np.tile(quantiles, (1, 4, 1)),
+        naive=np.tile(quantiles, (1, 4, 1)),
+        actual=actual,
+        scale=1.0,
+    )
+    measured = coverage_from_scores(scores_from_evidence(spread))
+    assert (measured[80].measured, measured[95].measured) == (0.5, 0.75)
+    first, second, third = scores_from_evidence(spread)
+    assert [score.mase for score in (first, second, third)] == [0.0, 40.0, 49.0]
+    assert second.wmape == pytest.approx((35 + 45) / (85 + 95))
+    assert first.bias == pytest.approx(10 / 50)

@@ -56,6 +56,9 @@ def test_a_new_version_is_served_when_its_run_is_answered_as_ended(client, sales
     retrain_over_http(client, "growing")
     document = client.get("/v1/funnels/growing/forecast").json()
     assert (document["version"], document["cutoff"] > "2024-04-01") == (2, True)
+    versions = client.get("/v1/funnels/growing/versions").json()["versions"]
+    past = client.get("/v1/funnels/growing/forecast", params={"as_of": versions[-1]["published_at"]}).json()
+    assert (past["version"], past["cutoff"]) == (1, "2024-03-31")
 
 
 def test_an_earlier_version_is_activated_and_served_at_once(client, sales_events, retrain_over_http):
@@ -122,9 +125,13 @@ def test_stopping_the_server_ends_its_runs(start_server, sales_events, tmp_path,
     assert found.finished_at is not None
 
 
-def test_runs_are_listed_newest_first_of_all_funnels_or_one(client, sales):
-    everything = client.get("/v1/runs").json()["runs"]
-    assert [run["run"] for run in everything] == sorted((run["run"] for run in everything), reverse=True)
+def test_runs_are_listed_newest_first_of_all_funnels_or_one(client, sales, retrain_over_http):
+    client.put("/v1/funnels/beside", json={"stages": ["a", "b"]})
+    newest = retrain_over_http(client, "beside")["run"]
+    everything = [run["run"] for run in client.get("/v1/runs").json()["runs"]]
+    assert everything == sorted(everything, reverse=True)
+    assert len(everything) > 1
+    assert everything[0] == newest
     of_one = client.get("/v1/runs", params={"funnel": sales, "limit": 1}).json()["runs"]
     assert [run["funnel"] for run in of_one] == [sales]
 

@@ -38,10 +38,10 @@ def test_backtest_draws_how_the_error_grows_with_the_steps(nearcast, events):
     assert [(row["stage"], row["steps"]) for row in growth] == [
         (stage, steps) for stage in ("lead", "offer", "won") for steps in ("1", "2-3", "4-7", "8-14")
     ]
-    drawn = nearcast(*command).stdout.partition("Measured error by steps ahead")[2].splitlines()[2:]
-    lengths = [line.rstrip().count("#") + line.count("|") for line in drawn[: len(growth)]]
+    drawn = nearcast(*command).stdout.partition("Measured error by steps ahead")[2].splitlines()[2 : 2 + len(growth)]
+    lengths = [line.rstrip().count("#") + line.count("|") for line in drawn]
     assert min(lengths) > 0
-    for row, line in zip(growth, drawn, strict=False):
+    for row, line in zip(growth, drawn, strict=True):
         assert f"{row['wql']:.3f}" in line
         assert "|" in line
 

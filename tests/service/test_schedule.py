@@ -154,7 +154,11 @@ def test_what_is_no_schedule_is_refused_with_the_reason_and_an_example(expressio
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.text("0123456789*/,-#LW MONSUJAN²", max_size=30) | st.text(max_size=12))
+@given(
+    st.text("0123456789*/,-#LW MONSUJAN²", max_size=30)
+    | st.text(max_size=12)
+    | st.tuples(*[st.sampled_from(["*", "*/7", "0", "5", "1-3", "2,4"])] * 5).map(" ".join)
+)
 def test_any_text_is_a_schedule_or_refused(text):
     try:
         check_schedule(text)
