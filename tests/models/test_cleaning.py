@@ -96,7 +96,7 @@ def test_a_thin_funnel_may_be_silent_for_weeks():
     assert silent_days(clean(history_of(counts), calendar=PLAIN)[0]) == []
 
 
-@pytest.mark.parametrize(("burst", "pause"), [(1, 29), (3, 60), (10, 20)])
+@pytest.mark.parametrize(("burst", "pause"), [(3, 60), (10, 20)])
 def test_a_funnel_that_comes_in_bursts_is_learnt_to_be_silent_between(burst, pause):
     counts = np.zeros((1, 2, 600))
     counts[0, :, np.arange(600) % (burst + pause) < burst] = 40
@@ -270,3 +270,12 @@ def test_what_comes_later_does_not_change_the_verdict_on_a_closed_silence(holed,
     last = alive[-1]  # the silence after it may still be open at the cut
     part, _ = clean(history_of(counts[:, :, :cut]), calendar=PLAIN)
     assert_array_equal(part.counts[:, :, :last], whole.counts[:, :, :last])
+
+
+def test_later_silences_do_not_make_an_earlier_one_usual():
+    counts = busy(200)
+    for first, last in ((60, 80), (120, 150), (170, 190)):
+        counts[:, :, first:last] = 0
+    whole, part = (clean(history_of(some), calendar=PLAIN)[0] for some in (counts, counts[:, :, :100]))
+    assert silent_days(part) == list(range(60, 80))
+    assert_array_equal(part.counts, whole.counts[:, :, :100])

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from models import conversion
 from models.calendar import Calendar
-from models.completion import missing_counts
+from models.completion import _steps, missing_counts
 from models.engine import Fitted, fit
 from models.history import NEVER, Entities, History
 from models.spells import moves_from_days
@@ -167,6 +167,7 @@ def test_days_that_begin_to_be_late_are_a_reason_to_fit_anew():
 
 
 def test_a_horizon_shorter_than_what_is_late_is_filled_from_its_last_season():
+    assert _steps(12, horizon=8, season_length=7).tolist() == [*range(8), 1, 2, 3, 4]
     history = replace(funnel(100, late=0.6), told=np.full((2, 12), 0.9))
     made = fit(history, calendar=CALENDAR, horizon=8).forecasts
     assert all(np.isfinite(each.mean).all() and each.horizon == 8 for each in made)

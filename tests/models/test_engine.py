@@ -71,15 +71,6 @@ def test_a_predictable_series_is_reliable_and_pure_chance_is_not_claimed_to_be_e
     assert 0.65 < forecast.coverage[80].measured < 0.95
 
 
-def test_the_scorecard_at_past_cutoffs_uses_only_what_was_known_there():
-    counts = noise((1, 1, 150))
-    changed = counts.copy()
-    changed[..., 142:] = 400.0
-    one = fit(history(counts[..., :142]), calendar=CALENDAR, horizon=14)
-    other = fit(history(changed[..., :142]), calendar=CALENDAR, horizon=14)
-    assert one.scorecard == other.scorecard
-
-
 def test_weeks_are_forecast_week_by_week():
     fitted = fit(history(noise((1, 1, 70)), frequency="week"), calendar=Calendar("week"), horizon=13)
     forecast = fitted.forecasts[0]

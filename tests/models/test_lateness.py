@@ -72,7 +72,8 @@ def test_what_comes_in_time_is_not_late():
 
 
 def test_nights_without_an_upload_make_nothing_late():
-    assert lateness_of_stages(nightly(120, [1.0], missed=range(60, 70)), FUNNEL) == ()
+    weekends = [night for night in range(120) if night % 7 in (5, 6)]
+    assert lateness_of_stages(nightly(120, [1.0], missed=weekends), FUNNEL) == ()
 
 
 def at_hours(arrivals: Arrivals, hours: Sequence[float]) -> Arrivals:
@@ -101,17 +102,13 @@ def test_of_many_uploads_a_day_those_after_the_hour_asked_for_come_too_late():
 
 
 def test_one_outage_that_was_filled_up_is_no_habit():
-    lost = [(70, FIRST + day, -40.0) for day in range(60, 66)]  # not told of when it was their turn ...
-    came = [(72, day, 40.0) for _, day, _ in lost]  # ... but some nights later
-    arrivals = nightly(120, [1.0])
-    turn = [(day, FIRST + day, -40.0) for day in range(60, 66)]
-    arrivals = nightly(120, [1.0], more=[*turn, *((72, day, 40.0) for _, day, _ in turn)])
-    assert len(came) == 6
-    assert lateness_of_stages(arrivals, FUNNEL) == ()
+    turn = [(day, day, -4.0) for day in range(90, 96)]  # not told of when it was their turn ...
+    came = [(102, day, 4.0) for day in range(90, 96)]  # ... but some nights later
+    assert lateness_of_stages(nightly(120, [1.0], rate=6.0, more=[*turn, *came]), FUNNEL) == ()
 
 
-def test_a_backfill_of_a_year_in_one_upload_is_not_lateness():
-    backfill = [(100, FIRST + day, 30.0) for day in range(40, 101)]
+def test_a_backfill_of_months_in_one_upload_is_not_lateness():
+    backfill = [(126, day, 30.0) for day in range(40, 127)]
     assert lateness_of_stages(nightly(130, [1.0], more=backfill), FUNNEL) == ()
 
 
@@ -131,23 +128,12 @@ def test_rows_that_stand_for_weeks_are_not_judged():
     assert lateness_of_stages(weekly, FUNNEL) == ()
 
 
-def test_uploads_after_the_one_asked_for_change_nothing_and_old_habits_are_forgotten():
-    before = nightly(150, [0.5, 0.5])
-    after = nightly(300, [1.0])
-    both = Arrivals(
-        np.concatenate([before.fresh, after.fresh[150:]]),
-        np.concatenate([before.upload, after.upload[after.upload >= 150]]),
-        ["won"] * (len(before.upload) + (after.upload >= 150).sum()),
-        np.concatenate([before.day, after.day[after.upload >= 150]]),
-        np.concatenate([before.change, after.change[after.upload >= 150]]),
-    )
-    assert lateness_of_stages(both, FUNNEL) == ()
-
-
-def turned(days: int, shares: Sequence[float], *, prompt: int, rate: float, seed: int) -> Arrivals:
-    """As `nightly` for `days`, the days from `prompt` on being told in full at once."""
-    before, after = nightly(days, shares, rate=rate, seed=seed), nightly(days, [1.0], rate=rate, seed=seed)
-    old, new = before.day < FIRST + prompt, after.day >= FIRST + prompt
+def turned(
+    days: int, shares: Sequence[float], *, turn: int, then: Sequence[float] = (1.0,), rate: float = 60.0, seed: int = 0
+) -> Arrivals:
+    """As `nightly` for `days`, those from `turn` on being told as `then` says: in full at once, unless given."""
+    before, after = nightly(days, shares, rate=rate, seed=seed), nightly(days, then, rate=rate, seed=seed)
+    old, new = before.day < FIRST + turn, after.day >= FIRST + turn
     upload, day, change = (
         np.concatenate([getattr(before, name)[old], getattr(after, name)[new]]) for name in ("upload", "day", "change")
     )
@@ -159,7 +145,12 @@ def turned(days: int, shares: Sequence[float], *, prompt: int, rate: float, seed
 def test_a_source_that_turns_prompt_is_believed_within_ten_days(shares, rate):
     for seed in range(5):
         for since in (10, 15, 20, 40) if rate > 10 else (20, 40):
-            assert lateness_of_stages(turned(100 + since, shares, prompt=100, rate=rate, seed=seed), FUNNEL) == ()
+            assert lateness_of_stages(turned(100 + since, shares, turn=100, rate=rate, seed=seed), FUNNEL) == ()
+
+
+def test_old_habits_are_forgotten():
+    (late,) = lateness_of_stages(turned(200, [0.4, 0.6], turn=137, then=[0.8, 0.2]), FUNNEL)
+    assert late.share[0] == pytest.approx(0.8, abs=0.05)
 
 
 @pytest.mark.parametrize("shares", [[0.5, 0.5], [0.0, 1.0], [0.9, 0.1], [0.3, 0.2, 0.2, 0.2, 0.1]])

@@ -136,6 +136,22 @@ def test_a_correction_of_a_scored_day_changes_nothing_and_a_retrain_of_the_same_
     assert (again.revised[..., 0] > once.revised[..., 0]).any()  # the forecast did change
 
 
+def test_young_days_wait_to_be_scored_and_are_looked_at_as_what_they_will_be():
+    counts = np.full((1, 120), 30.0)
+    counts[0, -1] = 15.0
+    state = run(counts[:, :119], list(range(100, 120)), 30.0)
+    made = [forecast_at(START + 119, np.full(28, 30.0), segment="s0")]
+    half, less, whole = (
+        advance(state, made, counts, start=START, backtest=np.full(1, 0.1), told=told)
+        for told in (np.array([[0.5]]), np.array([[0.4]]), None)
+    )
+    assert (len(half.alerts), len(less.alerts), len(whole.alerts)) == (0, 0, 1)
+    assert half.looked[0, 0] == state.looked[0, 0] + 1
+    assert_array_equal(less.looked, state.looked)
+    assert_array_equal(half.sums, state.sums)
+    assert whole.sums[0, 0, 0] == state.sums[0, 0, 0] + 1
+
+
 def test_revisions_are_absolute_changes_of_the_mean_for_the_same_day():
     counts = np.full((1, 120), 30.0)
     state = None

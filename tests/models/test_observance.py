@@ -53,15 +53,6 @@ def test_without_evidence_only_days_that_most_of_the_world_keeps_are_holidays():
     assert len(found) <= 3
 
 
-def test_what_comes_later_does_not_change_the_belief():
-    whole = activity(300, country="NL")
-    one = infer_observance(whole[:, :200], start=START, horizon=28)
-    changed = whole.copy()
-    changed[:, 200:] = 0.0
-    other = infer_observance(changed[:, :200], start=START, horizon=28)
-    assert one.belief == other.belief
-
-
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("counts", [np.zeros((2, 60)), np.full((2, 60), np.nan), np.ones((1, 1))])
 def test_histories_without_anything_to_learn_are_answered(counts):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from models import calibration, scoring, univariate
 from models.calibration import forecast_series
 from models.combination import advance, make_state
 from models.forecast import QUANTILES
@@ -21,6 +22,17 @@ def forecast(counts, *, horizon=HORIZON, season_length=7, types=None):
     return forecast_series(counts, types, start_day=0, horizon=horizon, season_length=season_length)
 
 
+def rolled(counts):
+    """Forecasts at every rolling origin, those origins, and what scoring them leaves behind."""
+    size = {"horizon": HORIZON, "season_length": 7}
+    series, periods = counts.shape
+    origins = make_origins(0, periods=periods, horizon=HORIZON)
+    mean = univariate.roll(univariate.make_state(series, **size), counts, week(periods + HORIZON), origins=origins).mean
+    fresh = calibration.make_state(series, **size)
+    calibrated = calibration.calibrate(fresh, mean, counts, origins=origins, start_day=0, seen=0)
+    return mean, origins.every, calibrated.state.scoring
+
+
 def test_step_one_is_the_day_after_the_cutoff_on_a_ramp():
     counts = np.arange(1.0, 201.0)[None] + 100
     result = forecast(counts, horizon=7)
@@ -34,15 +46,19 @@ def test_a_spike_on_one_weekday_is_forecast_on_that_weekday_only():
     assert_allclose(result.mean[0], expected, rtol=0.15, atol=0.6)
 
 
-def test_the_future_of_a_longer_history_does_not_change_the_forecast_at_a_cutoff():
-    generator = np.random.default_rng(0)
-    counts = generator.poisson(20, (3, 260)).astype(float)
-    other = counts.copy()
-    other[:, 200:] = 999.0
-    types = week(260 + HORIZON)
-    one = forecast_series(counts[:, :200], types[: 200 + HORIZON], start_day=5, horizon=HORIZON, season_length=7)
-    two = forecast_series(other[:, :200], types[: 200 + HORIZON], start_day=5, horizon=HORIZON, season_length=7)
-    assert one.quantiles.tobytes() == two.quantiles.tobytes()
+def test_past_origins_are_forecast_and_scored_by_what_was_known_there():
+    counts = np.random.default_rng(0).poisson(12, (2, 200)).astype(float)
+    changed = counts.copy()
+    changed[:, 160:] = 400.0
+    (one, origins, scored), (other, _, rescored) = rolled(counts), rolled(changed)
+    early = origins < 160
+    assert_array_equal(one[:, early], other[:, early])
+    assert not np.array_equal(one, other)
+    arrived = origins[scoring.is_scored(origins, 0, seen=0) & (origins + HORIZON < 160)]
+    slots = arrived // scoring.SCORED_GAP % scoring.ORIGINS_KEPT
+    assert scored.sums[:, slots, :, 0].all()
+    assert_array_equal(scored.sums[:, slots], rescored.sums[:, slots])
+    assert not np.array_equal(scored.sums, rescored.sums)
 
 
 def test_a_series_is_forecast_alike_whatever_stands_beside_it():
@@ -50,7 +66,9 @@ def test_a_series_is_forecast_alike_whatever_stands_beside_it():
     together = forecast(counts)
     alone = [forecast(counts[i : i + 1]) for i in range(6)]
     assert_array_equal(together.quantiles, np.concatenate([result.quantiles for result in alone]))
-    assert_array_equal(together.sums, np.concatenate([result.sums for result in alone]))
+    sums, *others = (scoring.measured(rolled(part)[2])[0] for part in (counts, *np.split(counts, 6)))
+    assert sums.any()
+    assert_array_equal(sums, np.concatenate(others))
 
 
 @pytest.mark.parametrize("mean", [2.0, 12.0, 150.0, 4000.0])
