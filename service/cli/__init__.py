@@ -86,6 +86,3 @@ def main() -> None:
         problem = error if isinstance(error, ProblemError) else problem_in_full(error)
         print_problem(problem, as_json="--json" in sys.argv)
         sys.exit(2 if problem.status < 500 else 1)
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader has seen enough; Python would complain when it flushes
-        sys.exit(1)
