@@ -105,6 +105,11 @@ def test_a_unit_makes_money_vary_like_counts_and_what_waits_is_a_whole_number_of
     assert_array_equal(priced_of_history(longer).units, priced.units)
 
 
+def test_the_unit_of_a_segment_is_that_of_its_own_entities():
+    history = history_of(lambda _, size: np.where(np.arange(size) % 2 == 0, 5.0, 5000.0))
+    assert_allclose(priced_of_history(history).units[1:], [5.0, 5000.0])
+
+
 def counts_with_value(*, told: bool = True) -> Counts:
     generator = np.random.default_rng(0)
     y = generator.poisson(30, 100).astype(float)
@@ -117,6 +122,14 @@ def test_counts_with_a_value_are_forecast_in_value_too():
     history = make_history(Funnel(stages=("sold",)), counts=counts_with_value(), cutoff=date(2024, 4, 9))
     (forecast,) = fitted(history).forecasts
     assert_allclose(forecast.value.mean, 20 * forecast.mean, rtol=0.02)
+
+
+def test_one_wild_amount_moves_the_forecast_of_money_little():
+    counts = counts_with_value()
+    counts.value[80] *= 100
+    history = make_history(Funnel(stages=("sold",)), counts=counts, cutoff=date(2024, 4, 9))
+    (forecast,) = fitted(history).forecasts
+    assert 20 * 0.98 < forecast.value.mean.sum() / forecast.mean.sum() < 20 * 1.1
 
 
 def test_refunds_beyond_what_came_in_leave_no_forecast_below_zero():
