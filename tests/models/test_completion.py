@@ -133,6 +133,13 @@ def test_a_forecast_starts_from_what_the_last_day_will_come_to():
     assert in_money.mean[:7].sum() == pytest.approx(100 * near(whole, 1), rel=0.05)
 
 
+def test_scores_are_of_days_that_are_told_in_full():
+    late = fit(replace(funnel(120, late=0.6), told=np.array([[0.4], [0.4]])), calendar=CALENDAR, horizon=28)
+    settled = fit(funnel(119), calendar=CALENDAR, horizon=28)
+    assert late.scorecard
+    assert repr(late.scorecard) == repr(settled.scorecard)
+
+
 def test_nothing_late_changes_nothing():
     history = funnel(100)
     plain = fit(history, calendar=CALENDAR, horizon=14)
