@@ -20,6 +20,7 @@ from models.live import (
     first_scored,
     live_from_bytes,
     steps_issued,
+    views_from_live,
 )
 
 START = 18_000
@@ -106,6 +107,7 @@ def test_an_actual_that_left_its_interval_is_an_alert_with_day_actual_and_interv
     expected = forecast_at(START, np.full(1, 30.0)).interval(LEVEL)
     assert (low, high) == (expected[0][0], expected[1][0])
     assert_array_equal(state.looked[:, 1], [0, 1])
+    assert views_from_live(state)["live_alerts"][0, :2].tolist() == [1, 9]  # days before the cutoff, that of day 119
     later = run(np.full((2, 200), 30.0), [100, 101], 30.0)
     assert len(later.alerts) == 0
 
@@ -161,6 +163,22 @@ def test_revisions_are_absolute_changes_of_the_mean_for_the_same_day():
     changed, expected = state.revised[0, 0]
     assert (changed, expected) == (70.0, 175.0)
     assert state.revised[0, 2, 0] == 130.0  # of steps 15 to 28 the last was not forecast before
+
+
+def test_a_retrain_after_several_days_compares_forecasts_of_the_same_day():
+    state = None
+    for seen in (100, 103, 110):
+        forecasts = [forecast_at(START + seen - 1, np.arange(seen, seen + 28, dtype=float), segment="s0")]
+        state = advance(state, forecasts, np.arange(110.0)[None, :seen], start=START, backtest=np.array([0.1]))
+    assert_array_equal(state.revised[..., 0], 0.0)
+    assert (state.revised[0, :3, 1] > 0).all()
+
+
+def test_a_bad_time_is_forgotten_when_it_is_over():
+    counts = np.full((1, 200), 40.0)
+    counts[:, 100:140] = 70.0
+    state = run(counts, list(range(100, 201)), 40.0)
+    assert drift_ratio(state.sums, np.column_stack([state.recent, state.backtest]))[0] < 1.0
 
 
 def test_a_series_whose_recent_loss_is_far_above_the_backtest_s_drifts():
