@@ -75,6 +75,22 @@ def test_the_day_on_which_the_feed_broke_off_is_not_read_as_a_drop():
     assert silent_days(clean(history_of(counts), calendar=PLAIN)[0]) == list(range(59, 80))
 
 
+def test_a_low_day_before_a_gap_is_kept_where_such_days_come_or_are_declared():
+    small = busy(120, mean=2, shape=(1, 1))
+    small[:, :, 60:80], small[:, :, 59] = 0, 1
+    assert silent_days(clean(history_of(small), calendar=PLAIN)[0]) == list(range(60, 80))
+    counts = busy(120, mean=100)
+    counts[:, :, 60:80], counts[:, :, 59] = 0, 30
+    half_a_day = Calendar(declared_days=(DeclaredDay("moving", day(59), day(59)),))
+    assert silent_days(clean(history_of(counts), calendar=half_a_day)[0]) == list(range(60, 80))
+
+
+def test_a_second_silence_is_no_habit_yet():
+    counts = busy(300)
+    counts[:, :, 90:110], counts[:, :, 200:220] = 0, 0
+    assert silent_days(clean(history_of(counts), calendar=PLAIN)[0]) == [*range(90, 110), *range(200, 220)]
+
+
 def test_weekends_off_are_not_gaps():
     counts = busy(140)
     counts[:, :, np.arange(140) % 7 >= 5] = 0
