@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -12,39 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from models.calendar import number_from_day
 from models.errors import HistoryError
 from models.funnel import TOTAL, Funnel
 from models.history import NEVER, History, make_history
 from models.records import NO_DAY, Counts, Events
-from models.spells import AGE, CARRIED, DUE, DUE_CELL, ENTERED, moves_of_history
-
-START = date(2024, 1, 1)
-SALES = Funnel(stages=("lead", "offer", "won"), exits=("lost",), segment_by="segment", due_stage="won")
-ONE = Funnel(stages=("lead", "offer", "won"), exits=("lost",))
-
-
-def instant(day: float) -> int:
-    """Microseconds of a moment, in days after START in UTC."""
-    return int((datetime(START.year, START.month, START.day, tzinfo=UTC).timestamp() + day * 86400) * 1_000_000)
-
-
-def events_of(*rows: tuple) -> Events:
-    """Events from (entity, stage, day[, segment[, value[, due]]]); days count from START."""
-    full = [(*row, *("", np.nan, None)[len(row) - 3 :]) for row in rows]
-    start = number_from_day(START)
-    return Events(
-        entity_id=np.array([row[0] for row in full], dtype=object),
-        stage=np.array([row[1] for row in full], dtype=object),
-        ts=np.array([instant(row[2]) for row in full], dtype=np.int64),
-        value=np.array([row[4] for row in full], dtype=float),
-        due_on=np.array([NO_DAY if row[5] is None else start + row[5] for row in full], dtype=np.int32),
-        segment=np.array([row[3] for row in full], dtype=object),
-    )
-
-
-def day(number: int) -> date:
-    return START + timedelta(days=number)
+from tests.models.few_events import ONE, SALES, day, events_of, instant
 
 
 def kinds(history: History) -> dict[tuple[str, str], int]:
@@ -174,36 +145,6 @@ def test_of_two_due_days_told_on_one_day_the_later_row_counts():
     rows = events_of(("a", "offer", 0.2, "s", np.nan, 12), ("a", "lead", 0.6, "s", np.nan, 10), ("c", "lead", 2, "s"))
     entities = make_history(SALES, events=rows, cutoff=day(2)).entities
     assert (entities.due.tolist(), entities.moved.tolist()) == ([10, NEVER], [])
-
-
-def test_moved_due_days_are_moves_of_the_segment_and_the_due_stage_only():
-    rows = events_of(
-        ("a", "lead", 0, "s", np.nan, 10),
-        ("a", "offer", 1, "s"),
-        ("a", "offer", 3, "s", np.nan, 14),
-        ("b", "lead", 0, "t"),
-        ("b", "offer", 2, "t"),
-    )
-    total, one, other = moves_of_history(make_history(SALES, events=rows, cutoff=day(5)))
-    moved = [
-        [1, DUE, DUE_CELL - 9, ENTERED, 1],
-        [3, DUE, DUE_CELL - 11, CARRIED, 1],
-        [3, DUE, DUE_CELL - 7, CARRIED, -1],
-    ]
-    assert one[1].tolist() == moved
-    assert other[1].tolist() == [[2, AGE, 0, ENTERED, 1]]
-    assert total[1].tolist() == [moved[0], [2, AGE, 0, ENTERED, 1], *moved[1:]]
-    assert {clock for part in (total, one, other) for clock in part[0][:, 1].tolist()} == {AGE}
-
-
-def test_moved_due_days_count_in_weeks_where_periods_are_weeks():
-    rows = events_of(("a", "lead", 0, "s", np.nan, 28), ("a", "offer", 7, "s"), ("a", "offer", 21, "s", np.nan, 70))
-    history = make_history(replace(SALES, frequency="week"), events=rows, cutoff=day(34))
-    assert moves_of_history(history)[1][1].tolist() == [
-        [1, DUE, DUE_CELL - 3, ENTERED, 1],
-        [3, DUE, DUE_CELL - 7, CARRIED, 1],
-        [3, DUE, DUE_CELL - 1, CARRIED, -1],
-    ]
 
 
 def test_of_two_values_told_at_a_stage_the_one_told_when_it_was_reached_counts():

@@ -1,9 +1,12 @@
 """Entities become moves on clocks, and nothing is lost, counted twice or known too early."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.testing import assert_array_equal
 
 from models.entities import NEVER
+from models.history import make_history
 from models.spells import (
     AGE,
     CARRIED,
@@ -17,7 +20,9 @@ from models.spells import (
     PARKED,
     bin_of_cells,
     moves_from_days,
+    moves_of_history,
 )
+from tests.models.few_events import SALES, day, events_of
 
 
 def moves(here, following=None, exits=(), due=None, *, moved=(), periods=50):
@@ -116,6 +121,36 @@ def test_a_due_day_moved_before_the_wait_or_the_first_period_is_where_it_begins_
         (5, DUE, DUE_CELL - 25, ENTERED, 1),
         (8, DUE, DUE_CELL, CONVERTED, 1),
         (12, DUE, DUE_CELL, CONVERTED, 1),
+    ]
+
+
+def test_moved_due_days_are_moves_of_the_segment_and_the_due_stage_only():
+    rows = events_of(
+        ("a", "lead", 0, "s", np.nan, 10),
+        ("a", "offer", 1, "s"),
+        ("a", "offer", 3, "s", np.nan, 14),
+        ("b", "lead", 0, "t"),
+        ("b", "offer", 2, "t"),
+    )
+    total, one, other = moves_of_history(make_history(SALES, events=rows, cutoff=day(5)))
+    moved = [
+        [1, DUE, DUE_CELL - 9, ENTERED, 1],
+        [3, DUE, DUE_CELL - 11, CARRIED, 1],
+        [3, DUE, DUE_CELL - 7, CARRIED, -1],
+    ]
+    assert one[1].tolist() == moved
+    assert other[1].tolist() == [[2, AGE, 0, ENTERED, 1]]
+    assert total[1].tolist() == [moved[0], [2, AGE, 0, ENTERED, 1], *moved[1:]]
+    assert {clock for part in (total, one, other) for clock in part[0][:, 1].tolist()} == {AGE}
+
+
+def test_moved_due_days_count_in_weeks_where_periods_are_weeks():
+    rows = events_of(("a", "lead", 0, "s", np.nan, 28), ("a", "offer", 7, "s"), ("a", "offer", 21, "s", np.nan, 70))
+    history = make_history(replace(SALES, frequency="week"), events=rows, cutoff=day(34))
+    assert moves_of_history(history)[1][1].tolist() == [
+        [1, DUE, DUE_CELL - 3, ENTERED, 1],
+        [3, DUE, DUE_CELL - 7, CARRIED, 1],
+        [3, DUE, DUE_CELL - 1, CARRIED, -1],
     ]
 
 
