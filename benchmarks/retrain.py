@@ -40,7 +40,7 @@ Array = npt.NDArray[np.float64]
 POSTGRES = os.environ.get("NEARCAST_BENCH_POSTGRES", "postgresql://postgres@127.0.0.1:5432/postgres")
 """Any database of the PostgreSQL server to measure on; a scratch database is made beside it."""
 STAGES = ("visit", "lead", "offer", "won")
-SEGMENTS, SAMPLE, ROUNDS = 2_500, 60, 7
+SEGMENTS, SAMPLE, ROUNDS = 2_500, 60, 5
 SHORT, LONG = 365, 1460
 CORRECTED, BACK = 100, 30
 """So many series are corrected, so many days back."""
@@ -114,6 +114,7 @@ class Bench:
         url = self.database.engine.url.render_as_string(hide_password=False)
         environment = {**os.environ, "NEARCAST_DATABASE_URL": url, "NEARCAST_PROCESSES": str(JOBS)}
         command = [sys.executable, "-m", "service.cli", "retrain", "--funnel", "bench", "--json"]
+        os.sync()  # what was measured before it may have left something to be written
         before, began = computed(), time.perf_counter()
         process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
         with Memory(process.pid) as memory:
@@ -149,6 +150,7 @@ class Bench:
                 connection.exec_driver_sql("ALTER TABLE bare DROP COLUMN name, ADD PRIMARY KEY (version_id)")
             else:
                 connection.exec_driver_sql("CREATE TABLE bare (version_id INTEGER PRIMARY KEY, payload BLOB NOT NULL)")
+        os.sync()
         began = time.perf_counter()
         with self.database.read() as connection:
             query = (
