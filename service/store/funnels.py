@@ -186,7 +186,9 @@ def declared_day(day: Mapping[str, Any]) -> DeclaredDay:
         detail = f"{dict(day)} needs name and start, and its days as YYYY-MM-DD"
         raise FunnelError(detail, field="declared_days") from error
     if not isinstance(name, str):
-        raise FunnelError(f'the name {name!r} of {start} is not text; write "{name}"', field="declared_days")
+        raise FunnelError(
+            f"the name {str(name)[:40]} of {start} is not text; write it in quotes", field="declared_days"
+        )
     stages, segments = (_names_of(day, key) for key in ("stages", "segments"))
     return DeclaredDay(name=name, start=start, end=end, stages=stages, segments=segments)
 

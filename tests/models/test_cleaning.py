@@ -112,7 +112,7 @@ def test_a_thin_funnel_may_be_silent_for_weeks():
     assert silent_days(clean(history_of(counts), calendar=PLAIN)[0]) == []
 
 
-@pytest.mark.parametrize(("burst", "pause"), [(3, 60), (10, 20)])
+@pytest.mark.parametrize(("burst", "pause"), [(1, 29), (3, 60), (10, 20)])
 def test_a_funnel_that_comes_in_bursts_is_learnt_to_be_silent_between(burst, pause):
     counts = np.zeros((1, 2, 600))
     counts[0, :, np.arange(600) % (burst + pause) < burst] = 40

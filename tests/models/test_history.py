@@ -145,6 +145,9 @@ def test_of_two_due_days_told_on_one_day_the_later_row_counts():
     rows = events_of(("a", "offer", 0.2, "s", np.nan, 12), ("a", "lead", 0.6, "s", np.nan, 10), ("c", "lead", 2, "s"))
     entities = make_history(SALES, events=rows, cutoff=day(2)).entities
     assert (entities.due.tolist(), entities.moved.tolist()) == ([10, NEVER], [])
+    at_once = events_of(("a", "lead", 0, "s", np.nan, 10), ("a", "offer", 0, "s", np.nan, 12), ("c", "lead", 2, "s"))
+    entities = make_history(SALES, events=at_once, cutoff=day(2)).entities
+    assert (entities.due.tolist(), entities.moved.tolist()) == ([12, NEVER], [])
 
 
 def test_of_two_values_told_at_a_stage_the_one_told_when_it_was_reached_counts():

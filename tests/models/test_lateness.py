@@ -72,6 +72,7 @@ def test_what_comes_in_time_is_not_late():
 
 
 def test_nights_without_an_upload_make_nothing_late():
+    assert lateness_of_stages(nightly(120, [1.0], missed=range(60, 70)), FUNNEL) == ()
     weekends = [night for night in range(120) if night % 7 in (5, 6)]
     assert lateness_of_stages(nightly(120, [1.0], missed=weekends), FUNNEL) == ()
 
@@ -151,6 +152,7 @@ def test_a_source_that_turns_prompt_is_believed_within_ten_days(shares, rate):
 def test_old_habits_are_forgotten():
     (late,) = lateness_of_stages(turned(200, [0.4, 0.6], turn=137, then=[0.8, 0.2]), FUNNEL)
     assert late.share[0] == pytest.approx(0.8, abs=0.05)
+    assert lateness_of_stages(turned(300, [0.5, 0.5], turn=150), FUNNEL) == ()
 
 
 @pytest.mark.parametrize("shares", [[0.5, 0.5], [0.0, 1.0], [0.9, 0.1], [0.3, 0.2, 0.2, 0.2, 0.1]])

@@ -94,7 +94,7 @@ def test_the_scorecard_shows_the_scores_of_the_api(client, sales):
         assert f'<td class="num">{signed(score["skill"])}</td><td class="num">{percent(score["wmape"])}</td>' in text
 
 
-def test_runs_and_quality_show_those_of_the_api(client, sales):
+def test_runs_are_shown_as_the_api_tells_them(client, sales):
     text = client.get("/runs", params={"funnel": sales}).text
     for run in client.get("/v1/runs", params={"funnel": sales}).json()["runs"]:
         assert f'<th scope="row">{run["run"]}</th>' in text

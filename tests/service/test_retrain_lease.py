@@ -204,4 +204,7 @@ def test_a_running_job_gives_signs_of_life_and_keeps_its_lease(sqlite_database, 
             time.sleep(1)  # past the lease, were it not renewed
 
     lease = timedelta(seconds=0.8)
-    assert retrain(sqlite_database, "sales", now=NOW, progress=wait_for_a_beat, lease=lease).version is not None
+    result = retrain(sqlite_database, "sales", now=NOW, progress=wait_for_a_beat, lease=lease)
+    assert result.version is not None
+    with sqlite_database.read() as connection:
+        assert get_run(connection, result.run_id).heartbeat_at > NOW
