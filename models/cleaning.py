@@ -62,31 +62,36 @@ def clean(history: History, *, calendar: Calendar) -> tuple[History, tuple[Repai
     unknown too, rather than a sum of what happens to be there. Values below zero are kept, as they can be, and
     named: no forecast is below zero. Cleaning twice changes nothing.
     """
-    counts = history.counts.copy()
-    found = _impossible(counts, history)
+    counts, found = _possible(history)
+    gaps: list[tuple[Feed, npt.NDArray[np.int64]]] = []
     for feed in _feeds(history, counts, calendar=calendar):
         for first, last in _silences(feed.activity):
             if _is_gap(feed, first, last, frequency=history.frequency):
                 periods = np.arange(_broken_off(feed, first, frequency=history.frequency), last + 1)
                 periods = periods[~((feed.activity == 0) & feed.special)[periods]]
                 feed.activity[periods] = np.nan
-                counts[:, np.asarray(feed.stages)[:, None], periods] = np.nan
+                gaps.append((feed, periods))
                 found.append(_gap_repair(history, feed, periods))
         if not np.nan_to_num(feed.activity).any():
             text = "[the only {unit} is|all {count} {unit}s are] zero or not observed"
             text = worded(text, history.periods, unit=history.frequency)
             found.append(_repair(history, "all_zero", feed.name, np.arange(history.periods), text))
+    if gaps:
+        counts = counts.copy()
+    for feed, periods in gaps:
+        counts[:, np.asarray(feed.stages)[:, None], periods] = np.nan
     value = None if history.value is None else np.where(np.isnan(counts), np.nan, history.value)
     found += [] if value is None else _below_zero(value, history)
     repairs = tuple(dict.fromkeys((*history.repairs, *found)))
     return replace(history, counts=counts, value=value, repairs=repairs), repairs
 
 
-def _impossible(counts: Floats, history: History) -> list[Repair]:
-    """Set counts that cannot be to NaN, in place."""
-    wrong = (counts < 0) | np.isinf(counts)
-    counts[wrong] = np.nan
-    return [
+def _possible(history: History) -> tuple[Floats, list[Repair]]:
+    """The counts with NaN for those that cannot be, not copied where there are none."""
+    wrong = (history.counts < 0) | np.isinf(history.counts)
+    if not wrong.any():
+        return history.counts, []
+    return np.where(wrong, np.nan, history.counts), [
         _repair(
             history,
             "impossible",

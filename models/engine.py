@@ -229,13 +229,13 @@ def _gathered(
     history: History, isolated: Isolated, stages: Sequence[bool], *, horizon: int, measure: Measure
 ) -> SeriesForecasts:
     """The forecasts of all blocks, and of what was lost, in the order of the history's series; of these stages."""
-    known = history.matrix if measure == "count" else history.money
-    assert known is not None
     lost = sorted(isolated.lost)
     made = [result.now if measure == "count" else result.value for result in isolated.results]
-    made.append(
-        unfitted(known.reshape(-1, len(stages), history.periods)[lost].reshape(-1, history.periods), horizon=horizon)
-    )
+    if lost:
+        known = history.matrix if measure == "count" else history.money
+        assert known is not None
+        known = known.reshape(-1, len(stages), history.periods)[lost]
+        made.append(unfitted(known.reshape(-1, history.periods), horizon=horizon))
     rows = [row for block in isolated.chunks for row in block.rows] + lost
     return in_order(made, np.argsort(rows), stages=stages)
 

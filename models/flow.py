@@ -21,7 +21,7 @@ SETTLED = 0.9
 
 def latest_counts(history: History) -> Array:
     """Counts of the last KEPT periods, (len(history.series), periods); NaN where nothing was observed."""
-    return np.ascontiguousarray(history.matrix[:, -KEPT:])
+    return np.ascontiguousarray(history.latest(KEPT))
 
 
 def flow_from_history(history: History) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -91,6 +92,25 @@ class History:
     def matrix(self) -> npt.NDArray[np.float64]:
         """Counts of all series, (len(series), periods): the total first, then the segments."""
         return _stacked(self.counts) if self.segments else self.counts[0]
+
+    @property
+    def total(self) -> npt.NDArray[np.float64]:
+        """The rows of `matrix` that are the total, (stages, periods)."""
+        return np.asarray(self.counts.sum(axis=0)) if self.segments else self.counts[0]
+
+    def funnels(self, rows: Sequence[int]) -> npt.NDArray[np.float64]:
+        """Counts of some funnels, (len(rows), stages, periods): 0 is the total, the segments follow."""
+        if not self.segments:
+            return np.asarray(self.counts[np.asarray(rows)])
+        chosen = np.asarray(self.counts[np.asarray(rows) - 1])
+        if 0 in rows:
+            chosen[list(rows).index(0)] = self.total
+        return chosen
+
+    def latest(self, periods: int) -> npt.NDArray[np.float64]:
+        """As `matrix`, of the last `periods`: what costs the same however long the history is; all if it has fewer."""
+        last = self.counts[:, :, max(self.periods - periods, 0) :]
+        return _stacked(last) if self.segments else last[0]
 
     @property
     def money(self) -> npt.NDArray[np.float64] | None:

@@ -104,9 +104,10 @@ def advance(
     forecasts
         About to be published, one a series.
     counts
-        (n, periods) of the same series, NaN where missing; only periods after the cutoff before are read.
+        (n, periods) of the same series, NaN where missing; only periods after the cutoff before are read, those that
+        wait to be scored, and young ones.
     start
-        Number of the first period.
+        Number of the first of these periods.
     backtest
         (n,), see `Live`.
     told

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from models.blocks import Block, Wishes, part_of, priced_part
+from models.blocks import Block, Wishes, priced_part
 from models.calendar import Calendar, number_from_day
 from models.cascade import Panel
 from models.declared import make_declared
@@ -45,7 +45,6 @@ def make_plan(
     """The total and the segments in blocks of about BLOCK series, as they were remembered, and new ones."""
     types, doubt, note = day_types(history, calendar=calendar, horizon=horizon)
     notes = [note, _note_on_segments(calendar, history.segments)]
-    counts = history.matrix.reshape(-1, len(history.stages), history.periods)
     start_day = number_from_day(history.start) // STEP_DAYS[history.frequency]
     declared = make_declared(
         calendar,
@@ -56,18 +55,23 @@ def make_plan(
         stages=history.stages,
     )
     season = SEASON_LENGTH[history.frequency]
-    whole = Panel(counts, moves_of_history(history), types, start_day, season, declared=declared)
+    moves = moves_of_history(history)
     priced = priced_of_history(history)
     frame = Frame(
         history.start.isoformat(),
         history.frequency,
         history.stages,
-        tuple(part is not None for part in whole.moves[0]),
+        tuple(part is not None for part in moves[0]),
         horizon,
         season,
         start_day,
         priced is not None,
     )
+
+    def panel_of(rows: Sequence[int]) -> Panel:
+        own = declared and declared.part(rows, since=0, until=history.periods)
+        return Panel(history.funnels(rows), [moves[row] for row in rows], types, start_day, season, declared=own)
+
     names = (TOTAL, *history.segments)
     size = max(1, BLOCK // len(history.stages))
     try:
@@ -80,7 +84,7 @@ def make_plan(
         kept = [name for name in memory.segments if name in left]
         if kept:
             rows = tuple(left.pop(name) for name in kept)
-            part = part_of(whole, rows), priced and priced_part(priced, rows)
+            part = panel_of(rows), priced and priced_part(priced, rows)
             blocks.append(
                 _remembered(part, rows, memory, kept, frame=frame, wishes=wishes, doubt=doubt, told=history.told)
             )
@@ -90,8 +94,7 @@ def make_plan(
         segments = tuple(names[row] for row in rows)
         everything = np.ones(len(rows), dtype=np.bool_)
         own = priced and priced_part(priced, rows)
-        panel = part_of(whole, rows)
-        blocks.append(Block(panel, own, rows, segments, frame, None, everything, wishes, doubt, history.told))
+        blocks.append(Block(panel_of(rows), own, rows, segments, frame, None, everything, wishes, doubt, history.told))
     return Plan(blocks, "; ".join(filter(None, notes)) or None, anew)
 
 
@@ -141,11 +144,10 @@ def day_types(history: History, *, calendar: Calendar, horizon: int) -> tuple[Da
     """Types of all periods and `horizon` more, doubts about the latter, and what was inferred, if anything."""
     if history.frequency == "week":
         return calendar.day_types(history.start, history.periods + horizon).astype(np.int64), None, None
-    total = history.matrix[: len(history.stages)]
     filling = [row for row, stage in enumerate(history.stages) if row and stage not in history.counted]
     declared = calendar.country is not None and not calendar.assumed
     observance = infer_observance(
-        total, start=history.start, horizon=horizon, likely=calendar.country, declared=declared, filling=filling
+        history.total, start=history.start, horizon=horizon, likely=calendar.country, declared=declared, filling=filling
     )
     types = observance.day_types.astype(np.int64)
     ahead = slice(history.periods, None)

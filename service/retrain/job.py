@@ -153,6 +153,7 @@ class Job:
                 return self._nothing_new(f"nothing new since version {basis.active.number}")
             with self._phase("fit"):
                 former = champions_basis(basis)
+                basis = replace(basis, reading=basis.reading and basis.reading.without_rows())
                 fit = partial(
                     fit_candidate,
                     reason=reason,

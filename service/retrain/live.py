@@ -44,9 +44,16 @@ def live_after(payload: bytes | None, history: History, fitted: Fitted) -> Live:
     for row, forecast in enumerate(fitted.forecasts):
         if found := scored.get((forecast.segment, forecast.stage)):
             backtest[row] = found[0] / found[1]
-    start = number_from_day(history.start) // STEP_DAYS[history.frequency]
+    cutoff = number_from_day(history.start) // STEP_DAYS[history.frequency] + history.periods - 1
+    counts = history.latest(history.periods if before is None else _unseen(before, history, cutoff=cutoff))
     told = None if history.told is None else np.tile(history.told, (len(backtest) // len(history.stages), 1))
-    return advance(before, fitted.forecasts, history.matrix, start=start, backtest=backtest, told=told)
+    return advance(before, fitted.forecasts, counts, start=cutoff + 1 - counts.shape[1], backtest=backtest, told=told)
+
+
+def _unseen(before: Live, history: History, *, cutoff: int) -> int:
+    """How many of the latest periods are to be looked at: new ones, those that are waited for, and young ones."""
+    young = 0 if history.told is None else history.told.shape[1]
+    return max(cutoff - before.cutoff, cutoff + 1 - int(before.targets.min(initial=cutoff)), young)
 
 
 def with_live(draft: Draft, live: Live) -> Draft:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy.engine import Connection
@@ -32,7 +32,9 @@ class Reading:
     """All rows of a funnel.
 
     events, counts
-        None when there are none.
+        None when there are none, or when they are no longer needed.
+    sizes
+        How many events and counts there are.
     rows
         How many were read from the tables of observations.
     anew
@@ -43,16 +45,14 @@ class Reading:
 
     events: Events | CodedEvents | None
     counts: Counts | Sequence[CountPart] | None
+    sizes: dict[str, int]
     rows: int
     anew: str | None
     changed: tuple[StoredPart, ...]
 
-    @property
-    def sizes(self) -> dict[str, int]:
-        """How many events and counts there are."""
-        counts = self.counts
-        size = sum(part.rows for part in counts or ()) if not isinstance(counts, Counts) else len(counts)
-        return {"events": 0 if self.events is None else len(self.events), "counts": size}
+    def without_rows(self) -> Reading:
+        """What is left to be kept once a history was made of the rows: they take as much memory as it does."""
+        return replace(self, events=None, counts=None)
 
 
 def read_rows(connection: Connection, funnel_id: int, *, upload: int) -> Reading:
@@ -66,8 +66,9 @@ def read_rows(connection: Connection, funnel_id: int, *, upload: int) -> Reading
         return _updated([], (standing(events), standing(counts)), upload=upload, anew=anew)
     except ScatteredError as error:
         events, counts = read_events(connection, funnel_id), read_counts(connection, funnel_id)
+        sizes = {"events": len(events), "counts": len(counts)}
         rows = len(events) + len(counts)
-        return Reading(events if len(events) else None, counts if len(counts) else None, rows, str(error), ())
+        return Reading(events if len(events) else None, counts if len(counts) else None, sizes, rows, str(error), ())
 
 
 def keep(connection: Connection, funnel_id: int, reading: Reading) -> None:
@@ -109,6 +110,7 @@ def _updated(
     return Reading(
         all_events if all_events is not None and len(all_events) else None,
         all_counts or None,
+        {"events": 0 if all_events is None else len(all_events), "counts": sum(part.rows for part in all_counts)},
         len(told.rows) + len(counted.rows),
         anew,
         tuple(StoredPart(kind, number, upload, TO_BYTES[kind](part)) for kind, number, part in parts),

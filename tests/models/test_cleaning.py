@@ -225,7 +225,9 @@ def test_one_day_of_rows_needs_no_cleaning():
 def test_impossible_counts_are_not_observed(impossible):
     counts = busy(30)
     counts[0, 1, 7] = impossible
-    cleaned, repairs = clean(history_of(counts), calendar=PLAIN)
+    given = history_of(counts)
+    cleaned, repairs = clean(given, calendar=PLAIN)
+    assert given.counts[0, 1, 7] == impossible
     assert np.argwhere(np.isnan(cleaned.counts)).tolist() == [[0, 1, 7]]
     assert [(r.kind, r.stage, r.start) for r in repairs] == [("impossible", "offer", day(7))]
 

@@ -15,7 +15,7 @@ from models.errors import HistoryError
 from models.funnel import TOTAL, Funnel
 from models.history import NEVER, History, make_history
 from models.records import NO_DAY, Counts, Events
-from tests.models.few_events import ONE, SALES, day, events_of, instant
+from tests.models.few_events import ONE, SALES, START, day, events_of, instant
 
 
 def kinds(history: History) -> dict[tuple[str, str], int]:
@@ -264,6 +264,20 @@ FUNNELS = st.sampled_from(
         Funnel(stages=("lead", "offer"), segment_by="segment", timezone="Asia/Kathmandu"),
     ]
 )
+
+
+@pytest.mark.parametrize("segments", [(), ("north", "south")])
+def test_some_of_the_funnels_and_periods_are_what_they_are_among_all(segments):
+    counts = np.random.default_rng(3).poisson(5.0, (max(1, len(segments)), 3, 40)).astype(float)
+    counts[:, 1, 4] = np.nan
+    history = History(START, "day", segments, ("lead", "offer", "won"), counts)
+    funnels = history.matrix.reshape(-1, 3, 40)
+    assert_array_equal(history.total, funnels[0])
+    rows = [2, 0, 1][-len(funnels) :] if segments else [0]
+    assert_array_equal(history.funnels(rows), funnels[rows])
+    assert_array_equal(history.funnels(rows[:1]), funnels[rows[:1]])
+    for periods in (1, 7, 40, 41):
+        assert_array_equal(history.latest(periods), history.matrix[:, -min(periods, 40) :])
 
 
 @settings(max_examples=150, deadline=None)

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 
+import numpy as np
 import pytest
 
-from models.calendar import number_from_day
-from models.live import steps_issued
+from models.calendar import Calendar, number_from_day
+from models.engine import fit
+from models.forecast import STEP_DAYS
+from models.history import History
+from models.live import advance, bytes_from_live, live_from_bytes, steps_issued
 from service.cli.operate import read_status
 from service.live import alerts_document, live_document, live_summary
 from service.observability import ServedCollector
+from service.retrain.live import live_after
 from service.serving import Serving
 from service.store.tables import states
 from service.store.versions import read_live
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DAYS, NIGHTS = 100, 12
+PERIODS = 60
 
 
 def served_from(database):
@@ -89,3 +96,28 @@ def test_a_version_from_before_there_were_live_scores_is_answered_without(sqlite
     assert alerts_document(served, stale=stale)["alerts"] == []
     assert list(ServedCollector(serving).collect())
     assert read_status(sqlite_database)["funnels"][0]["live"] is None
+
+
+@pytest.mark.parametrize("frequency", ["day", "week"])
+@pytest.mark.parametrize("later", [1, 9])
+@pytest.mark.parametrize("young", [0, 2])
+def test_live_scores_are_the_same_when_only_the_latest_counts_are_looked_at(frequency, later, young):
+    counts = np.random.default_rng(1).poisson(30.0, (2, 2, PERIODS + later + 1)).astype(float)
+    told = np.full((2, young), 0.7) if young else None
+    known = History(date(2024, 1, 4), frequency, ("north", "south"), ("lead", "won"), counts, told=told)
+    start = number_from_day(known.start) // STEP_DAYS[frequency]
+    of_all = None if told is None else np.tile(told, (3, 1))
+    found, whole, scored = None, None, 0
+    for seen in (PERIODS, PERIODS + later, PERIODS + later + 1):
+        history = replace(known, counts=counts[:, :, :seen])
+        fitted = fit(history, calendar=Calendar(frequency=frequency), horizon=14)
+        for target in [] if whole is None else whole.targets[whole.blocks == 0]:
+            scored += int(target < start + seen - young)
+        after = live_after(found and bytes_from_live(found), history, fitted)
+        before = whole and live_from_bytes(bytes_from_live(whole))
+        backtest, found = after.backtest, after
+        whole = advance(before, fitted.forecasts, history.matrix, start=start, backtest=backtest, told=of_all)
+        assert bytes_from_live(found) == bytes_from_live(whole)
+    assert found.cutoff == start + PERIODS + later
+    assert found.looked[:, 0].tolist() == [later + 1] * 6
+    assert found.sums[:, 0, 0].tolist() == [scored] * 6
