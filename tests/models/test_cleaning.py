@@ -241,6 +241,20 @@ def test_silent_weeks_of_a_busy_weekly_funnel_are_not_observed():
     assert (repairs[0].start, repairs[0].end) == (day(30 * 7), day(36 * 7 - 1))
 
 
+def test_weeks_in_which_entities_only_left_are_no_silence():
+    counts = busy(60, mean=300)
+    counts[:, :, 30:36] = 0
+    left = np.arange(30 * 7, 36 * 7, 3)  # an exit on some day of each of these weeks
+    days = np.full((len(left), 3), NEVER, dtype=np.int32)
+    days[:, 0], days[:, 2] = 0, left
+    nobody = np.zeros(len(left), dtype=np.int32)
+    entities = Entities(days, nobody, np.full(len(left), NEVER, dtype=np.int32), np.full(len(left), np.nan))
+    weekly = replace(history_of(counts, frequency="week"), entities=entities)
+    cleaned, repairs = clean(weekly, calendar=Calendar(frequency="week"))
+    assert silent_days(cleaned) == []
+    assert repairs == ()
+
+
 def test_what_the_gate_repaired_comes_first():
     gate = Repair("duplicate_row", "total", "", day(3), day(3), 2, "2 rows were there twice; once counts")
     counts = busy(120)

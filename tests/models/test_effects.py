@@ -57,6 +57,14 @@ def test_many_days_tell_the_factor(factor):
     assert_allclose(np.log(factor_of(500.0, factor, days=15)), np.log(factor), rtol=0.1, atol=1e-9)
 
 
+def test_of_a_name_whose_effect_has_changed_the_latest_days_tell_the_most():
+    counts, kinds = recurring(500.0, 3.0, days=60)
+    late = np.flatnonzero(kinds)[30:-1]
+    counts[late] = 500.0
+    factor = learnt(counts, kinds, usual=500.0).factors[0, 0, -1, -1]
+    assert 1.2 < factor < 1.6  # of all days alike it would be 2
+
+
 def test_closures_go_towards_zero():
     closed = [factor_of(100.0, 0.0, days=days) for days in (1, 2, 4, 12)]
     assert closed == sorted(closed, reverse=True)

@@ -102,6 +102,35 @@ def test_of_many_uploads_a_day_those_after_the_hour_asked_for_come_too_late():
     assert_allclose(late.share[:2], [0.6, 1.0], atol=0.05)
 
 
+def test_a_night_that_comes_in_two_uploads_an_hour_apart_is_told_in_time_until_both_are_there():
+    once = at_hours(nightly(90, [1.0]), [3] * 90)
+    fresh = np.sort(np.concatenate([once.fresh, once.fresh[:-1] + HOUR]))  # asked between the two of the last night
+    halves = np.where(once.upload < 89, once.change / 2, once.change)
+    second = once.upload < 89
+    told = Arrivals(
+        fresh,
+        np.concatenate([2 * once.upload, 2 * once.upload[second] + 1]),
+        ["won"] * (len(once.day) + int(second.sum())),
+        np.concatenate([once.day, once.day[second]]),
+        np.concatenate([halves, halves[second]]),
+    )
+    assert lateness_of_stages(told, FUNNEL) == ()
+
+
+def test_how_much_weeks_differ_is_told_by_their_quartiles():
+    even, odd = nightly(130, [0.5, 0.5]), nightly(130, [0.9, 0.1])
+    mine, others = even.day % 14 < 7, odd.day % 14 >= 7
+    mixed = Arrivals(
+        even.fresh,
+        np.concatenate([even.upload[mine], odd.upload[others]]),
+        ["won"] * int(mine.sum() + others.sum()),
+        np.concatenate([even.day[mine], odd.day[others]]),
+        np.concatenate([even.change[mine], odd.change[others]]),
+    )
+    (late,) = lateness_of_stages(mixed, FUNNEL)
+    assert_allclose([late.low[0], late.high[0]], [0.5, 0.9], atol=0.06)
+
+
 def test_one_outage_that_was_filled_up_is_no_habit():
     turn = [(day, day, -4.0) for day in range(90, 96)]  # not told of when it was their turn ...
     came = [(102, day, 4.0) for day in range(90, 96)]  # ... but some nights later

@@ -148,6 +148,19 @@ def test_a_value_is_any_finite_number_and_may_be_missing():
         assert (problem.line, problem.field) == (2, "value")
 
 
+@pytest.mark.parametrize("sign", ["", "-"])
+def test_a_value_that_no_money_can_be_is_refused(sign):
+    assert events(value=[f"{sign}1e15"]).value.tolist() == [float(f"{sign}1e15")]
+    (problem,) = problems_of(events, value=[f"{sign}1.1e15"])
+    assert problem.field == "value"
+
+
+def test_without_a_present_instant_times_up_to_2090_are_taken():
+    assert events(ts=["2089-12-31"]).ts.tolist() == [micros(2089, 12, 31)]
+    (problem,) = problems_of(events, ts=["2091-01-01"])
+    assert problem.field == "ts"
+
+
 def test_due_days_are_cut_in_the_zone_of_the_funnel_and_placeholders_are_none():
     repairs = Counter()
     texts = ["2024-05-01", "2024-05-01T23:30:00Z", "", "9999-12-31", "1900-01-01"]
