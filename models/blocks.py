@@ -244,9 +244,9 @@ def in_order(
     made: Sequence[SeriesForecasts], order: npt.NDArray[np.intp], *, stages: Sequence[bool]
 ) -> SeriesForecasts:
     """The parts as one, funnels in the given order, of each the stages that are wanted."""
-    if len(made) == 1 and all(stages):
-        return made[0]
     joined, sorted_already = {}, np.array_equal(order, np.arange(len(order)))
+    if len(made) == 1 and sorted_already and all(stages):
+        return made[0]
     for field in fields(SeriesForecasts):
         values = np.concatenate([getattr(part, field.name) for part in made])
         by_funnel = values.reshape(len(order), len(stages), *values.shape[1:])

@@ -160,6 +160,33 @@ def test_segments_come_and_go():
         assert [f.mean.tolist() for f in fitted.forecasts] == [f.mean.tolist() for f in anew.forecasts]
 
 
+@pytest.mark.parametrize("new", ["a", "d"])
+@pytest.mark.parametrize("valued", [False, True])
+def test_a_new_segment_keeps_its_own_forecasts_night_after_night_wherever_its_name_is_sorted(new, valued):
+    levels = {"b": 4.0, "c": 20.0, new: 60.0}
+    generator = np.random.default_rng(0)
+    daily = {name: generator.poisson(level, (2, 95)).astype(float) for name, level in levels.items()}
+
+    def history(names: tuple[str, ...], periods: int) -> History:
+        counts = np.stack([daily[name][:, :periods] for name in names])
+        return History(date(2024, 1, 4), "day", names, ("lead", "won"), counts, 7 * counts if valued else None)
+
+    memory = fit(history(("b", "c"), 90), calendar=CALENDAR, horizon=7).memory
+    assert len(memory) == 1
+    for periods in range(91, 95):
+        night = history(tuple(sorted(levels)), periods)
+        fitted = fit(night, calendar=CALENDAR, horizon=7, before=memory, responses=True)
+        anew = fit(night, calendar=CALENDAR, horizon=7, responses=True)
+        memory = fitted.memory
+        for one, other in zip(fitted.forecasts, anew.forecasts, strict=True):
+            assert (one.segment, one.stage) == (other.segment, other.stage)
+            assert_array_equal(one.quantiles, other.quantiles)
+            if valued:
+                assert_array_equal(one.value.quantiles, other.value.quantiles)
+        for name in levels:
+            assert_array_equal(fitted.responses[name], anew.responses[name])
+
+
 @pytest.mark.parametrize(
     ("change", "why"), [({"start": date(2024, 1, 2)}, "first day"), ({"stages": ("v", "l", "o", "w")}, "stages")]
 )

@@ -143,18 +143,22 @@ def test_the_total_can_be_quarantined_too():
     assert not any(forecast.fallback_reason for forecast in fitted.forecasts if forecast.segment != TOTAL)
 
 
-def test_the_next_fit_tries_again_and_gives_what_a_fit_of_everything_gives(monkeypatch):
-    monkeypatch.setattr(plan, "BLOCK", 12)
+@pytest.mark.parametrize("size", [12, 128])
+def test_the_next_fit_tries_again_and_gives_what_a_fit_of_everything_gives(monkeypatch, size):
+    monkeypatch.setattr(plan, "BLOCK", size)
     before = fit(past(80), calendar=CALENDAR, horizon=14, mapper=failing("s07")).memory
     again = fit(past(81), calendar=CALENDAR, horizon=14, before=before, mapper=failing("s07"), apart=True)
     assert list(again.quarantined) == ["s07"]
     assert (again.appended, again.refitted) == (24, 0)
-    healed = fit(past(82), calendar=CALENDAR, horizon=14, before=again.memory)
-    assert (healed.quarantined, healed.appended, healed.refitted) == ({}, 24, 2)
-    fresh = fit(past(82), calendar=CALENDAR, horizon=14)
-    for one, other in zip(healed.forecasts, fresh.forecasts, strict=True):
-        assert one.quantiles.tobytes() == other.quantiles.tobytes()
-    assert repr(healed.scorecard) == repr(fresh.scorecard)
+    memory, figures = again.memory, [({}, 24, 2), ({}, 26, 0), ({}, 26, 0)]
+    for periods, told in enumerate(figures, start=82):
+        healed = fit(past(periods), calendar=CALENDAR, horizon=14, before=memory)
+        assert (healed.quarantined, healed.appended, healed.refitted) == told
+        fresh = fit(past(periods), calendar=CALENDAR, horizon=14)
+        for one, other in zip(healed.forecasts, fresh.forecasts, strict=True):
+            assert one.quantiles.tobytes() == other.quantiles.tobytes()
+        assert repr(healed.scorecard) == repr(fresh.scorecard)
+        memory = healed.memory
 
 
 def test_blocks_that_fell_apart_are_joined_again():
