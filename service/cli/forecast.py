@@ -32,7 +32,9 @@ def forecast(
     horizon: Annotated[int | None, typer.Option(help="Steps; 28 days or 4 weeks when left out.")] = None,
     level: Annotated[str, typer.Option(help="Central percents.")] = "80,95",
     measure: MeasureOption = "count",
-    as_of: Annotated[str | None, typer.Option(help="Instant whose knowledge is used: 2012-02-01T00:00Z.")] = None,
+    as_of: Annotated[
+        str | None, typer.Option(help="The newest version published by this instant: 2012-02-01T00:00Z.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Print the published forecast."""

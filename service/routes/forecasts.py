@@ -69,7 +69,10 @@ def get_forecast(
     funnel: FunnelName,
     context: Context,
     selection: Annotated[Selection, Depends(selection_from_query)],
-    as_of: Annotated[str | None, Query(max_length=40, description="Instant whose knowledge is used.")] = None,
+    as_of: Annotated[
+        str | None,
+        Query(max_length=40, description="The newest version published by this instant, whichever was active."),
+    ] = None,
     form: Annotated[Form, Query(alias="format", description=FORM_HELP)] = "steps",
     accept: Annotated[str | None, Header()] = None,
     if_none_match: Annotated[str | None, Header()] = None,

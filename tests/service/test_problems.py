@@ -12,6 +12,7 @@ from models.errors import FunnelError, HistoryError, HorizonError, InputError, N
 from service import problems
 from service.auth import ForbiddenError, UnauthenticatedError
 from service.problems import ProblemError, clean_text, document_from_problem, problem_from_error
+from service.retrain.start import RunEndedError
 from service.store import errors as store_errors
 
 
@@ -55,6 +56,8 @@ def test_a_funnel_error_names_its_field_once():
         (store_errors.KeyReusedError("other body"), 422),
         (store_errors.StoreUnavailableError("away"), 503),
         (store_errors.StoreBusyError("busy"), 503),
+        (store_errors.LeaseLostError("lapsed"), 503),  # of the machine: the command ends with 1
+        (RunEndedError("ended"), 503),
     ],
 )
 def test_each_error_has_its_status_and_its_slug_as_type(error, status):
