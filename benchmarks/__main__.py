@@ -17,6 +17,7 @@ from benchmarks import (
     kill,
     lateness,
     live,
+    months,
     oracle,
     race,
     retrain,
@@ -44,6 +45,7 @@ BENCHMARKS: dict[str, Callable[[], Result]] = {
     "segments": segments.run,
     "value": value.run,
     "declared": declared.run,
+    "months": months.run,
 }
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import numpy.typing as npt
 
+from models import monthly
 from models.calibration import SeriesForecasts
 from models.cascade import Panel
 from models.completion import completed
@@ -181,11 +182,16 @@ def fit_block(block: Block) -> BlockResult:
     if state.effects is not None and block.panel.declared is not None:
         learnt = told_of(state.effects)
         factors = factors_ahead(learnt, block.panel.declared)
-    if block.wishes.responses:
-        answers = responses_of_state(state, block.panel.day_types[block.panel.periods :], factors=factors)
     stages = [True] * block.panel.counts.shape[1]
+    now = in_order(made, order, stages=stages)
     value = in_order(valued, order, stages=stages) if valued else None
-    return BlockResult(in_order(made, order, stages=stages), value, bytes_from_memory(memory), answers, learnt)
+    if block.wishes.responses:
+        if state.months is not None:
+            first = block.panel.start_day + block.panel.periods
+            months = monthly.factors_ahead(state.months, now.mean.reshape(funnels, -1, horizon), first_day=first)
+            factors = months if factors is None else factors * months
+        answers = responses_of_state(state, block.panel.day_types[block.panel.periods :], factors=factors)
+    return BlockResult(now, value, bytes_from_memory(memory), answers, learnt)
 
 
 def _as_one(

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from models import calibration, cascade, effects, scoring, univariate, value
+from models import calibration, cascade, effects, monthly, scoring, univariate, value
 from models.calibration import SeriesForecasts
 from models.cascade import Panel, TransitionState
 from models.origins import make_origins
 
 Array = npt.NDArray[np.float64]
+
+WEEK = 7
+"""Length of the season of days: only days have a place in a month."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,7 +24,7 @@ class PanelState:
     """What `seen` periods of funnels leave behind; series are funnel by funnel, their stages in order.
 
     observed: (funnels, stages), periods with a count. value: None where nothing has a value. effects: of declared days,
-    None where nothing is declared.
+    None where nothing is declared. months: None where periods are no days.
     """
 
     seen: int
@@ -31,6 +34,7 @@ class PanelState:
     observed: Array
     value: value.ValueState | None
     effects: effects.EffectState | None = None
+    months: monthly.MonthState | None = None
 
 
 def make_state(
@@ -56,6 +60,7 @@ def make_state(
         np.zeros((funnels, stages)),
         value.make_state(funnels, entities=entities, **size) if valued else None,
         None if names is None else effects.make_state(funnels, stages=stages, names=names, horizon=horizon),
+        monthly.make_state(funnels, stages=stages, horizon=horizon) if season_length == WEEK else None,
     )
 
 
@@ -76,6 +81,17 @@ def forecast_funnels(
     learning = None
     if state.effects is not None and panel.declared is not None:
         learning = effects.Learning(state.effects, panel.declared, panel.counts, origins=origins)
+    months = None
+    if state.months is not None:
+        months = monthly.Months(
+            state.months,
+            panel.taught(),
+            first_day=panel.start_day + state.seen,
+            ordinary=panel.day_types < WEEK,
+            origins=origins,
+            declared=learning,
+        )
+    steered = months or learning
     passed = cascade.pass_down(
         state.transitions,
         panel,
@@ -84,7 +100,7 @@ def forecast_funnels(
         pending=state.calibration.mean.reshape(funnels, stages, -1, horizon),
         caps=rolling.caps.reshape(funnels, stages, -1),
         observed=observed,
-        effects=learning,
+        effects=steered,
     )
     calibrated = calibration.calibrate(
         state.calibration,
@@ -112,7 +128,7 @@ def forecast_funnels(
     worth, after = None, None
     if state.value is not None and priced is not None:
         worth, after = value.forecast_value(
-            state.value, priced, panel, passed, origins=origins, seen=state.seen, scored=scored, effects=learning
+            state.value, priced, panel, passed, origins=origins, seen=state.seen, scored=scored, effects=steered
         )
     return (
         made,
@@ -125,5 +141,6 @@ def forecast_funnels(
             observed[:, :, -1],
             after,
             None if learning is None else learning.state,
+            None if months is None else months.state,
         ),
     )

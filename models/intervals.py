@@ -34,6 +34,8 @@ OUTLIER = 5.0
 MINIMUM_ORIGINS = 6
 PHI, PSI, PSEUDO = 1.2, 0.02, 50.0
 """Where phi and psi start, and the number of origins that this start is worth."""
+MOST_PRIOR = 2.0
+"""The start of psi is at most so many times the mean squared relative error: large counts can be known to a percent."""
 UNKNOWN = (1.5, 0.05, 1.0, 1.0, 1.0)
 """Spread with fewer than MINIMUM_ORIGINS origins."""
 SMALL_MEAN = 10.0
@@ -267,12 +269,13 @@ def _solve(sums: Array, origins: float) -> tuple[float, float]:
     """Weighted least squares of squared errors on (mu, mu^2), phi >= 1, psi >= 0, near the prior."""
     scale = origins / sums[0]
     mean = sums[1] / sums[0]
-    prior = PSEUDO / (mean + PSI * mean * mean) ** 2
+    psi_before = min(PSI, MOST_PRIOR * sums[6] / sums[4])
+    prior = PSEUDO / (mean + psi_before * mean * mean) ** 2
     a11 = scale * sums[2] + prior * mean**2
     a12 = scale * sums[3]
     a22 = scale * sums[4] + prior * mean**4
     b1 = scale * sums[5] + prior * mean * PHI * mean
-    b2 = scale * sums[6] + prior * mean**2 * PSI * mean**2
+    b2 = scale * sums[6] + prior * mean**2 * psi_before * mean**2
     determinant = a11 * a22 - a12 * a12
     phi, psi = (b1 * a22 - b2 * a12) / determinant, (b2 * a11 - b1 * a12) / determinant
     if psi < 0:

@@ -21,7 +21,7 @@ def responses_of_state(state: PanelState, ahead: Ints, *, factors: Array | None 
 
     Row 0 is what comes of those in the transition at the cutoff, by step; row e what comes of one more entrant at
     step e. NaN where the stages were observed too little for the cascade. `ahead` is (horizon,), the day types;
-    `factors` (funnels, stages, horizon), of declared days, on what arrives then: None where nothing is declared.
+    `factors` (funnels, stages, horizon), of declared days and of months, on what arrives then; None: there are none.
     """
     funnels, stages = state.observed.shape
     out = np.full((funnels, stages - 1, 1 + len(ahead), len(ahead)), np.nan)

@@ -25,6 +25,7 @@ from models.entities import NEVER
 from models.forecast import STEP_DAYS
 from models.history import History
 from models.kernel import kernel
+from models.monthly import Months
 from models.origins import Origins
 from models.skill import MEASURES
 from models.spells import moves_of_history
@@ -146,7 +147,7 @@ def forecast_value(
     origins: Origins,
     seen: int,
     scored: bool,
-    effects: Learning | None = None,
+    effects: Learning | Months | None = None,
 ) -> tuple[SeriesForecasts, ValueState]:
     """Run new periods through the state and forecast the value of all stages at the cutoff, in money.
 
@@ -180,6 +181,7 @@ def forecast_value(
         in_flight=np.divide(counted.in_flight, now, out=np.zeros_like(now), where=now > 0),
         effects=None if effects is None else effects.again,
     )
+    doubts = None if effects is None else effects.doubts
     calibrated = calibration.calibrate(
         state.calibration,
         passed.mean.reshape(-1, *shape[2:]),
@@ -189,7 +191,7 @@ def forecast_value(
         seen=seen,
         scored=scored,
         taught=worth.taught().reshape(funnels * stages, periods),
-        doubts=None if effects is None else effects.doubts.reshape(-1, *shape[2:]),
+        doubts=None if doubts is None else doubts.reshape(-1, *shape[2:]),
     )
     sums, scale = scoring.measured(calibrated.state.scoring)
     waiting = origins.waiting(periods=periods, horizon=horizon)
