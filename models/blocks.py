@@ -8,12 +8,11 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import numpy.typing as npt
 
-from models import monthly
 from models.calibration import SeriesForecasts
 from models.cascade import Panel
 from models.completion import completed
 from models.doubt import Doubt, mixed
-from models.effects import factors_ahead, told_of
+from models.effects import told_of
 from models.funnels import PanelState, forecast_funnels, make_state
 from models.memory import (
     Frame,
@@ -178,18 +177,13 @@ def fit_block(block: Block) -> BlockResult:
         () if block.panel.declared is None else block.panel.declared.names,
     )
     state = memory.state if block.told is None else _as_one(latest, places, order)
-    answers, factors, learnt = None, None, None
-    if state.effects is not None and block.panel.declared is not None:
-        learnt = told_of(state.effects)
-        factors = factors_ahead(learnt, block.panel.declared)
     stages = [True] * block.panel.counts.shape[1]
     now = in_order(made, order, stages=stages)
     value = in_order(valued, order, stages=stages) if valued else None
+    learnt = None if state.effects is None else told_of(state.effects)
+    answers = None
     if block.wishes.responses:
-        if state.months is not None:
-            first = block.panel.start_day + block.panel.periods
-            months = monthly.factors_ahead(state.months, now.mean.reshape(funnels, -1, horizon), first_day=first)
-            factors = months if factors is None else factors * months
+        factors = now.factors.reshape(funnels, -1, horizon)
         answers = responses_of_state(state, block.panel.day_types[block.panel.periods :], factors=factors)
     return BlockResult(now, value, bytes_from_memory(memory), answers, learnt)
 

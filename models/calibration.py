@@ -23,7 +23,7 @@ class SeriesForecasts:
     in_flight: (n, horizon), the part of the mean from entities in the funnel at the cutoff. ceiling: (n,), the
     explosion guard in counts. cascaded: (n,), whether the funnel before the stage was used. sums: (n, buckets,
     len(skill.MEASURES)), and scale: (n,), see `scoring.measured`. observed: (n,), periods observed. recent: (n,
-    univariate.RECENT), the last counts.
+    univariate.RECENT), the last counts. factors: (n, horizon), what declared days and the month multiplied the mean by.
     """
 
     mean: Array
@@ -35,6 +35,7 @@ class SeriesForecasts:
     scale: Array
     observed: Array
     recent: Array
+    factors: Array
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -158,6 +159,7 @@ def forecast_series(
         scale=scale,
         observed=np.isfinite(counts).sum(axis=1).astype(np.float64),
         recent=rolling.state.recent,
+        factors=np.ones((len(counts), horizon)),
     )
 
 
@@ -177,4 +179,5 @@ def unfitted(counts: Array, *, horizon: int) -> SeriesForecasts:
         scale=np.full(len(counts), np.nan),
         observed=np.isfinite(counts).sum(axis=1).astype(np.float64),
         recent=recent,
+        factors=np.ones((len(counts), horizon)),
     )

@@ -80,10 +80,7 @@ class Learning:
         """Factors at the origins that are asked for, from the forecasts made there without them; both (funnels,
         origins.asked, horizon).
         """
-        pending, fresh = self._origins.pending, self._origins.fresh
-        before = self._expected[:, stage, None]
-        expected = np.concatenate([before, plain[:, :-1, : before.shape[2]]], axis=1)
-        origins = np.append(pending[-1:] if len(pending) else -1 - ORIGIN_GAP, fresh).astype(np.int64)
+        origins, expected = rolling(self._expected[:, stage], plain, self._origins)
         sums = np.ascontiguousarray(self._sums[:, stage])
         factors, doubts = np.ones(plain.shape), np.zeros(plain.shape)
         _advance(
@@ -98,7 +95,7 @@ class Learning:
             doubts,
         )
         self.factors[:, stage], self.plain[:, stage] = factors, plain
-        self.doubts[:, stage, len(pending) :] = doubts
+        self.doubts[:, stage, len(self._origins.pending) :] = doubts
         self._sums[:, stage] = sums
         self._expected[:, stage] = awaited(expected[:, -1], since=self._origins.cutoff - int(origins[-1]))
         return factors
@@ -113,6 +110,20 @@ class Learning:
         """The same factors for forecasts of something else that the same days hold."""
         return self.factors[:, stage]
 
+    @property
+    def ahead(self) -> Array:
+        """All factors at the cutoff, (funnels * stages, horizon), once all stages have been passed."""
+        return self.factors[:, :, -1].reshape(-1, self.factors.shape[3])
+
+
+def rolling(waiting: Array, plain: Array, origins: Origins) -> tuple[Ints, Array]:
+    """The newest rolling origin before the new periods and those among them, and their forecasts up to the next one,
+    (funnels, origins, up to ORIGIN_GAP): those that wait (funnels, up to ORIGIN_GAP), and of `plain`, see `Learning`.
+    """
+    before = origins.pending[-1:] if len(origins.pending) else -1 - ORIGIN_GAP
+    expected = np.concatenate([waiting[:, None], plain[:, :-1, : waiting.shape[1]]], axis=1)
+    return np.append(before, origins.fresh).astype(np.int64), expected
+
 
 def awaited(forecasts: Array, *, since: int) -> Array:
     """Of forecasts (..., steps) those up to the next rolling origin, NaN where their periods have arrived: `since` so
@@ -120,14 +131,6 @@ def awaited(forecasts: Array, *, since: int) -> Array:
     """
     gap = min(ORIGIN_GAP, forecasts.shape[-1])
     return np.where(np.arange(gap) < since, np.nan, forecasts[..., :gap])
-
-
-def factors_ahead(told: Array, declared: Declared) -> Array:
-    """Factor of each step after the last period, (funnels, stages, horizon); `told` from `told_of`."""
-    ahead = np.ones(declared.ahead.shape)
-    for name, factor in enumerate(np.moveaxis(told[..., 0], 2, 0)):
-        ahead *= np.where(declared.holds[declared.ahead, name], factor[:, :, None], 1.0)
-    return ahead
 
 
 def told_of(state: EffectState) -> Array:

@@ -124,6 +124,7 @@ def forecast_funnels(
         scale=scale,
         observed=observed[:, :, -1].reshape(-1),
         recent=rolling.state.recent,
+        factors=np.ones((funnels * stages, horizon)) if steered is None else steered.ahead,
     )
     worth, after = None, None
     if state.value is not None and priced is not None:

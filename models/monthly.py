@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from models.effects import Learning, awaited
+from models.effects import Learning, awaited, rolling
 from models.kernel import kernel
 from models.origins import ORIGIN_GAP, Origins
 
@@ -103,10 +103,7 @@ class Months:
         """Factors at the origins that are asked for, from the forecasts made there without them; both (funnels,
         origins.asked, horizon).
         """
-        pending, fresh = self._origins.pending, self._origins.fresh
-        before = self._expected[:, stage, None]
-        expected = np.concatenate([before, plain[:, :-1, : before.shape[2]]], axis=1)
-        origins = np.append(pending[-1:] if len(pending) else -1 - ORIGIN_GAP, fresh).astype(np.int64)
+        origins, expected = rolling(self._expected[:, stage], plain, self._origins)
         sums, noise = (np.ascontiguousarray(part[:, stage]) for part in (self._sums, self._noise))
         factors = np.ones(plain.shape)
         _advance(
@@ -143,25 +140,10 @@ class Months:
         """The same factors for forecasts of something else that the same days hold."""
         return self._factors[:, stage]
 
-
-def factors_ahead(state: MonthState, forecasts: Array, *, first_day: int) -> Array:
-    """Factor of each of the days from `first_day` on, (funnels, stages, horizon), as `forecasts` without an effect are.
-
-    Which place a day has depends on whether the series rests at weekends, which these forecasts tell.
-    """
-    funnels, stages, horizon = forecasts.shape
-    places, weekend = places_of_days(first_day, horizon), weekends(first_day, horizon)
-    factors = np.ones((funnels * stages, horizon))
-    sums, noise = (part.reshape(funnels * stages, *part.shape[2:]) for part in (state.sums, state.noise))
-    _ahead(
-        np.ascontiguousarray(sums),
-        np.ascontiguousarray(noise),
-        places,
-        weekend,
-        forecasts.reshape(-1, horizon),
-        factors,
-    )
-    return factors.reshape(forecasts.shape)
+    @property
+    def ahead(self) -> Array:
+        """All factors at the cutoff, (funnels * stages, horizon), once all stages have been passed."""
+        return self._factors[:, :, -1].reshape(-1, self._factors.shape[3])
 
 
 def places_of_days(first: int, days: int) -> Ints:
@@ -213,12 +195,6 @@ def _advance(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for t
             while at < asked.size and asked[at] == t:
                 _tell(sums[i], noise[i], places[:, t + 1 :], weekend[t + 1 :], plain[i, at], factors[i, at])
                 at += 1
-
-
-@kernel
-def _ahead(sums: Array, noise: Array, places: Ints, weekend: Flags, plain: Array, factors: Array) -> None:
-    for i in range(len(sums)):
-        _tell(sums[i], noise[i], places, weekend, plain[i], factors[i])
 
 
 @kernel

@@ -213,6 +213,7 @@ def forecast_value(
         scale=scale,
         observed=observed[:, :, -1].reshape(-1),
         recent=after.recent,
+        factors=np.ones((funnels * stages, horizon)) if effects is None else effects.ahead,
     )
     return in_money(made, np.repeat(priced.units, stages)), after
 

@@ -12,6 +12,7 @@ from models import monthly
 from models.calendar import Calendar, number_from_day
 from models.engine import fit
 from models.history import History
+from models.levers import unpack
 from models.origins import make_origins
 
 HORIZON = 28
@@ -175,6 +176,20 @@ def test_pay_days_are_forecast_at_the_top_and_reach_the_bottom_with_their_delay(
     assert top.mean[paid].mean() > 1.6 * top.mean[~paid].mean()
     assert bottom.mean[after].mean() > 1.4 * bottom.mean[~after & ~paid].mean()
     assert bottom.mean[paid].mean() < 1.2 * bottom.mean[~after & ~paid].mean()
+
+
+def test_scenarios_know_what_a_later_stage_does_at_the_end_of_the_month():
+    generator = np.random.default_rng(0)
+    visits = generator.poisson(200.0, 440)
+    lifted = np.array([3.0 if is_last(day) else 1.0 for day in days_from(START, 440 + HORIZON)])
+    leads = generator.poisson(60.0 * lifted[:440])
+    counts = np.stack([visits, leads])[None].astype(float)
+    history = History(START, "day", (), ("visit", "lead"), counts, counted=("visit", "lead"))
+    fitted = fit(history, calendar=PLAIN, horizon=HORIZON, responses=True)
+    come = unpack(fitted.responses["total"], horizon=HORIZON)[0].sum(axis=0)
+    last = lifted[440:] > 1.0
+    assert fitted.forecasts[1].mean[last] > 2.4 * fitted.forecasts[1].mean[~last].mean()
+    assert come[last] > 2.0 * np.median(come[~last])
 
 
 def test_weeks_have_no_month():
