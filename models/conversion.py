@@ -3,7 +3,8 @@
 Entities wait on the clocks of `models.spells`. Each period everyone moves one cell on, those who just reached the
 stage join, and some convert or leave, by hazards of their clock, day type and time waited. Tables of events and of
 entities at risk are discounted sums, so a new period costs the same however many entities went through before, and
-the forecasts of all earlier origins come out of one causal pass.
+the forecasts of all earlier origins come out of one causal pass. The share that converts drifts faster than the delay:
+when what came lately is not what the hazards make of who could, they are all lifted or lowered at once.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import numpy.typing as npt
 
-from models.hazards import hazards_from_tables
+from models.hazards import hazards_from_tables, recent_level
 from models.kernel import kernel
 from models.passage import BIN_OF_CELL, convert_untold, move_on, pass_through
 from models.spells import (
@@ -37,6 +38,8 @@ Flags = npt.NDArray[np.bool_]
 
 HALF_LIFE = 120.0
 """Half-life of the tables, and of where entrants start, periods."""
+LEVEL_HALF_LIFE = 10.0
+"""Half-life of what is taken for recent in the level of the hazards, periods."""
 BINS = max(len(AGE_BINS), len(DUE_BINS) + 1)
 
 
@@ -45,7 +48,8 @@ class ConversionState:
     """What a transition's past leaves behind; float64, no references to the data.
 
     converted, exited, at_risk: (clocks, day types, bins), discounted. waiting: (clocks, cells), entities at the end
-    of the last period. entries: (clocks, cells), discounted entrants by the cell in which they start.
+    of the last period. entries: (clocks, cells), discounted entrants by the cell in which they start. exposed: as
+    at_risk, and came: (1,), conversions on all clocks; both recent, discounted by LEVEL_HALF_LIFE.
     """
 
     converted: Array
@@ -53,6 +57,8 @@ class ConversionState:
     at_risk: Array
     waiting: Array
     entries: Array
+    exposed: Array
+    came: Array
 
     def copy(self) -> ConversionState:
         """Own arrays, so that an append leaves the original as it was."""
@@ -84,7 +90,15 @@ def make_state(*, season_length: int) -> ConversionState:
     """Return the state before the first entity."""
     table = (len(CLOCKS), season_length + 1, BINS)
     cells = (len(CLOCKS), int(CELLS.max()))
-    return ConversionState(np.zeros(table), np.zeros(table), np.zeros(table), np.zeros(cells), np.zeros(cells))
+    return ConversionState(
+        converted=np.zeros(table),
+        exited=np.zeros(table),
+        at_risk=np.zeros(table),
+        waiting=np.zeros(cells),
+        entries=np.zeros(cells),
+        exposed=np.zeros(table),
+        came=np.zeros(1),
+    )
 
 
 def advance(
@@ -131,6 +145,8 @@ def advance(
         state.at_risk,
         state.waiting,
         state.entries,
+        state.exposed,
+        state.came,
         moves,
         worth,
         np.ascontiguousarray(day_types, dtype=np.int64),
@@ -150,16 +166,10 @@ def forecast(state: ConversionState, day_types: Ints, inflow: Array, *, waiting:
     `day_types` and `inflow` are (horizon,); waiting=False: of future entrants alone.
     """
     out = np.zeros(len(inflow))
-    _forecast(
-        state.converted,
-        state.exited,
-        state.at_risk,
-        state.waiting if waiting else np.zeros_like(state.waiting),
-        state.entries,
-        np.ascontiguousarray(day_types, dtype=np.int64),
-        np.ascontiguousarray(inflow),
-        out,
-    )
+    convert, leave = _hazards_of(state)
+    here = state.waiting.copy() if waiting else np.zeros_like(state.waiting)
+    types = np.ascontiguousarray(day_types, dtype=np.int64)
+    pass_through(convert, leave, here, _starts(state.entries), types, np.ascontiguousarray(inflow), out)
     return out
 
 
@@ -168,9 +178,15 @@ def responses(state: ConversionState, day_types: Ints) -> Array:
     one entrant in period e, so that `forecast` is row 0 + inflow . the others. `day_types` is (horizon,).
     """
     out = np.zeros((1 + len(day_types), len(day_types)))
+    convert, leave = _hazards_of(state)
     types = np.ascontiguousarray(day_types, dtype=np.int64)
-    _responses(state.converted, state.exited, state.at_risk, state.waiting, state.entries, types, out)
+    _responses(convert, leave, state.waiting, _starts(state.entries), types, out)
     return out
+
+
+def _hazards_of(state: ConversionState) -> tuple[Array, Array]:
+    hazards: tuple[Array, Array] = _hazards(state.converted, state.exited, state.at_risk, state.exposed, state.came)
+    return hazards
 
 
 @kernel
@@ -180,6 +196,8 @@ def _advance(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one pass over time, in 
     at_risk: Array,
     waiting: Array,
     entries: Array,
+    exposed: Array,
+    came: Array,
     moves: Ints,
     worth: float,
     types: Ints,
@@ -190,7 +208,7 @@ def _advance(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one pass over time, in 
     inflow: Array,
     out: Array,
 ) -> None:
-    decay = 0.5 ** (1.0 / HALF_LIFE)
+    decay, level_decay = 0.5 ** (1.0 / HALF_LIFE), 0.5 ** (1.0 / LEVEL_HALF_LIFE)
     row, at = 0, 0
     for t in range(-1, observed.size):  # -1: from the state as it is
         if t >= 0:
@@ -205,9 +223,13 @@ def _advance(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one pass over time, in 
                 converted *= decay
                 exited *= decay
                 at_risk *= decay
+                exposed *= level_decay
+                came *= level_decay
                 for clock in CLOCKS:
                     for cell in range(CELLS[clock]):
-                        at_risk[clock, types[t], BIN_OF_CELL[clock, cell]] += waiting[clock, cell]
+                        if waiting[clock, cell] != 0.0:
+                            at_risk[clock, types[t], BIN_OF_CELL[clock, cell]] += waiting[clock, cell]
+                            exposed[clock, types[t], BIN_OF_CELL[clock, cell]] += waiting[clock, cell]
             for move in moves[first:row]:
                 clock, cell, kind, number = move[1], move[2], move[3], move[4] * worth
                 if kind < CONVERTED:
@@ -218,10 +240,12 @@ def _advance(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one pass over time, in 
                 if observed[t]:
                     events = converted if kind == CONVERTED else exited
                     events[clock, types[t], BIN_OF_CELL[clock, cell]] += number
+                    came[0] += number if kind == CONVERTED else 0.0
             if share[t] < 1.0:
-                convert_untold(_hazards(converted, exited, at_risk)[0], waiting, types[t], share[t])
+                convert_untold(_hazards(converted, exited, at_risk, exposed, came)[0], waiting, types[t], share[t])
         while at < origins.size and origins[at] == t:
-            _forecast(converted, exited, at_risk, waiting, entries, types[t + 1 :], inflow[at], out[at])
+            convert, leave = _hazards(converted, exited, at_risk, exposed, came)
+            pass_through(convert, leave, waiting.copy(), _starts(entries), types[t + 1 :], inflow[at], out[at])
             at += 1
 
 
@@ -237,28 +261,8 @@ def _enter(waiting: Array, entries: Array, moves: Ints, worth: float, decay: flo
 
 
 @kernel
-def _forecast(
-    converted: Array,
-    exited: Array,
-    at_risk: Array,
-    waiting: Array,
-    entries: Array,
-    types: Ints,
-    inflow: Array,
-    out: Array,
-) -> None:
-    """Let the periods after the last pass: hazards by cell, then everyone's way through them."""
-    convert, leave = _hazards(converted, exited, at_risk)
-    pass_through(convert, leave, waiting.copy(), _starts(entries), types, inflow, out)
-
-
-@kernel
-def _responses(
-    converted: Array, exited: Array, at_risk: Array, waiting: Array, entries: Array, types: Ints, out: Array
-) -> None:
+def _responses(convert: Array, leave: Array, waiting: Array, share: Array, types: Ints, out: Array) -> None:
     """Row 0: of those waiting; row e: of one entrant in period e."""
-    convert, leave = _hazards(converted, exited, at_risk)
-    share = _starts(entries)
     clocks = len(CLOCKS) if share[DUE].any() else DUE
     horizon = types.size
     pass_through(convert, leave, waiting.copy(), share, types, np.zeros(horizon), out[0])
@@ -279,10 +283,13 @@ def _starts(entries: Array) -> Array:
 
 
 @kernel
-def _hazards(converted: Array, exited: Array, at_risk: Array) -> tuple[Array, Array]:
-    """Hazards of conversion and of exit, (clocks, day types, bins); together at most 1."""
+def _hazards(converted: Array, exited: Array, at_risk: Array, exposed: Array, came: Array) -> tuple[Array, Array]:
+    """Hazards of conversion, at their recent level, and of exit, (clocks, day types, bins); together at most 1."""
     convert, leave = np.zeros(converted.shape), np.zeros(converted.shape)
     for clock in CLOCKS:
         convert[clock] = hazards_from_tables(converted[clock], at_risk[clock])
         leave[clock] = hazards_from_tables(exited[clock], at_risk[clock])
+    level = recent_level(came[0], (exposed * convert).sum(), half_life=LEVEL_HALF_LIFE)
+    if level != 1.0:
+        convert = np.minimum(convert * level, 1.0)
     return convert, np.minimum(leave, 1.0 - convert)

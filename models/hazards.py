@@ -25,6 +25,8 @@ SPECIAL_WEIGHT = 2.0
 """Events' worth of the last ordinary day's factor in special days."""
 CELL_WEIGHT = 8.0
 """Events' worth of an interaction of 1 in each cell."""
+THRESHOLD = 8.0
+"""Squared t value up to which a level is that of chance."""
 
 
 @kernel
@@ -82,3 +84,17 @@ def _fit_bins(events: Array, at_risk: Array, day: Array, base: Array, mean: floa
             happened += events[d, b]
             expected += day[d] * at_risk[d, b]
         base[b] = happened / expected
+
+
+@kernel
+def recent_level(came: float, expected: float, half_life: float) -> float:
+    """How high events are lately against what was to be expected, >= 0: exactly 1 where chance explains the difference.
+
+    A positive-part Stein factor (Baranchik, A family of minimax estimators of the mean of a multivariate normal
+    distribution, 1970) of the squared t value, with the variance of a Poisson number in sums discounted by `half_life`.
+    """
+    variance = expected / (1.0 + 0.5 ** (1.0 / half_life))
+    off = came - expected
+    if expected <= 0.0 or off * off <= THRESHOLD * variance:
+        return 1.0
+    return float(max(1.0 + off / expected * (1.0 - THRESHOLD * variance / (off * off)), 0.0))

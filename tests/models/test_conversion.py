@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from models import conversion
-from models.hazards import hazards_from_tables
+from models.hazards import hazards_from_tables, recent_level
 from models.spells import AGE, CONVERTED, DUE, ENTERED, EXITED, PARKED, moves_from_days
 
 NEVER = -(2**31)
@@ -142,6 +142,50 @@ def test_a_day_type_without_conversions_is_forecast_without_any():
     sunday = types[PERIODS:] == 6
     assert forecast[0][sunday].max() < 1.0
     assert_allclose(forecast[0].sum(), 28 * 120.0, rtol=0.03)
+
+
+def falling(*, rate, fallen, since, a_day=100):
+    """Entities of whom a share converts after three days, and another share of those that enter from a day on."""
+    here, following = days_of(np.array([0.0, 0.0, 0.0, 1.0]), rate=1.0, a_day=a_day)
+    lucky = np.random.default_rng(7).random(len(here)) < np.where(here < since, rate, fallen)
+    following = np.where(lucky, following, NEVER).astype(np.int32)
+    return moves_from_days(here, following, no_exits(here), None, periods=PERIODS)
+
+
+def test_a_share_that_fell_a_month_ago_is_forecast_as_it_is_now():
+    _, forecast = run(falling(rate=0.5, fallen=0.25, since=PERIODS - 33), inflow=100.0)
+    assert_allclose(forecast[0], 25.0, rtol=0.25)
+
+
+def test_a_share_that_rose_a_month_ago_is_forecast_as_it_is_now():
+    _, forecast = run(falling(rate=0.25, fallen=0.5, since=PERIODS - 33), inflow=100.0)
+    assert_allclose(forecast[0], 50.0, rtol=0.2)
+
+
+def test_what_chance_explains_changes_no_hazard():
+    state, _ = run(falling(rate=0.5, fallen=0.5, since=0))
+    lately = conversion.ConversionState(**{
+        name: getattr(state, name) for name in conversion.ConversionState.__dataclass_fields__ if name != "came"
+    }, came=state.came * 1.02)  # fmt: skip
+    types, inflow = np.zeros(28, dtype=np.int64), np.full(28, 100.0)
+    assert_array_equal(conversion.forecast(lately, types, inflow), conversion.forecast(state, types, inflow))
+
+
+def test_a_level_is_exactly_one_up_to_the_threshold_and_then_follows():
+    variance = 1 / (1 + 0.5 ** (1 / 10))
+    chance = np.sqrt(8 * variance * 400.0)
+    assert recent_level(400.0 + 0.999 * chance, 400.0, 10.0) == 1.0 == recent_level(400.0 - 0.999 * chance, 400.0, 10.0)
+    assert recent_level(800.0, 400.0, 10.0) == pytest.approx(2.0 - 8 * variance / 400.0)
+    assert recent_level(200.0, 400.0, 10.0) == pytest.approx(0.5 + 8 * variance / 200.0)
+    assert recent_level(5.0, 0.0, 10.0) == 1.0
+    assert recent_level(-900.0, 400.0, 10.0) == 0.0
+
+
+def test_nobody_converts_twice_when_the_level_is_high():
+    here, following = days_of(np.array([0.0, 0.0, 0.0, 1.0]), rate=1.0, a_day=100)
+    half = np.where((here < PERIODS - 23) & (np.arange(len(here)) % 2 == 0), NEVER, following).astype(np.int32)
+    state, forecast = run(moves_from_days(here, half, no_exits(here), None, periods=PERIODS))
+    assert 240 < forecast[0].sum() <= state.waiting[AGE].sum()
 
 
 def test_one_pass_forecasts_at_an_origin_as_a_shorter_history_does():
