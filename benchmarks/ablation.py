@@ -84,8 +84,8 @@ VARIANTS: tuple[Variant, ...] = (
             "conversion": """
                 _all_hazards = _hazards
                 @kernel
-                def _hazards(converted, exited, at_risk):
-                    convert, leave = _all_hazards(converted, exited, at_risk)
+                def _hazards(converted, exited, at_risk, exposed, came):
+                    convert, leave = _all_hazards(converted, exited, at_risk, exposed, came)
                     convert[PARKED] = 0.0
                     return convert, leave
             """
@@ -93,6 +93,7 @@ VARIANTS: tuple[Variant, ...] = (
     ),
     Variant("interactions of waiting time and weekday", {"hazards": "CELL_WEIGHT = 1e12"}),
     Variant("forgetting of conversions", {"conversion": "HALF_LIFE = 1e6"}),
+    Variant("the recent level of conversions", {"hazards": "THRESHOLD = 1e12"}),
     Variant("the level of the lag", {"lag": "LEVEL_WEIGHT = 1e12"}),
     Variant(
         "holidays",
@@ -113,7 +114,9 @@ VARIANTS: tuple[Variant, ...] = (
             """
         },
     ),
+    Variant("months and fortnights", {"monthly": "THRESHOLD = 1e12"}),
     Variant("lasting changes of level", {"change": "ALARM = 1e12"}),
+    Variant("departures", {"departure": "SHORTEST = 10**9"}),
     *(Variant(f"the expert {name}", without_experts((name,))) for name in univariate.EXPERTS),
     Variant("learnt weights", {"combination": "MINIMUM_ORIGINS = 10**9"}),
     Variant(

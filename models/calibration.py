@@ -40,13 +40,12 @@ class SeriesForecasts:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CalibrationState:
-    """What the past of n series leaves behind. mean: (n, pending origins, horizon), combined forecasts whose targets
-    have not all arrived; issued: those of them that are scored.
+    """What the past of n series leaves behind. spread, naive: of the forecasts that are scored and whose targets have
+    not all arrived, see `scoring.Issued`.
     """
 
     intervals: intervals.IntervalState
     scoring: scoring.ScoringState
-    mean: Array
     spread: Array
     naive: Array
 
@@ -65,7 +64,6 @@ def make_state(series: int, *, horizon: int, season_length: int) -> CalibrationS
     return CalibrationState(
         intervals=intervals.make_state(series, horizon=horizon),
         scoring=scoring.make_state(series, horizon=horizon, season_length=season_length),
-        mean=np.zeros((series, 0, horizon)),
         spread=np.zeros((series, 0, buckets, 5)),
         naive=np.zeros((series, 0, season_length + 1)),
     )
@@ -124,9 +122,7 @@ def calibrate(  # noqa: PLR0913 - each is said by its name
     measured = scoring.advance(state.scoring, issued, counts, origins=index, slots=slots)
     waiting = origins.waiting(periods=counts.shape[1], horizon=horizon)
     still = waiting[chosen]
-    after = CalibrationState(
-        learnt, measured, mean[:, :-1][:, waiting], issued.spread[:, still], issued.naive[:, still]
-    )
+    after = CalibrationState(learnt, measured, issued.spread[:, still], issued.naive[:, still])
     bucket = bucket_of_steps(horizon)
     last = spread[:, -1]
     if doubts is not None:  # each step has a spread of its own then

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from models import combination, conversion, lag
 from models.declared import Declared
+from models.departure import Departures
 from models.origins import Origins
 from models.spells import AGE, CONVERTED
 
@@ -119,6 +120,7 @@ def pass_down(  # noqa: PLR0913 - each is said by its name
     pending: Array,
     caps: Array,
     observed: Array,
+    departures: Departures,
     in_flight: Array | None = None,
     effects: Effects | None = None,
 ) -> Passed:
@@ -134,6 +136,8 @@ def pass_down(  # noqa: PLR0913 - each is said by its name
         (funnels, stages, origins.asked), the explosion guard.
     observed
         (funnels, stages, origins.asked), periods observed up to each origin.
+    departures
+        What the latest periods depart from, stage by stage.
     in_flight
         (funnels, stages, horizon), share of the forecast that is in flight where the stage before says nothing;
         None: nothing is.
@@ -144,6 +148,7 @@ def pass_down(  # noqa: PLR0913 - each is said by its name
     mean[:, :, :many] = pending
     if effects is not None:
         mean[:, 0, many:] = _with_effects(mean[:, 0, many:], effects, 0, caps=caps)
+    mean[:, 0] = departures.hold(0, mean[:, 0], caps=caps[:, 0], season_length=panel.season_length)
     flying = np.zeros((*alone.shape[:2], alone.shape[3])) if in_flight is None else in_flight
     held = mean[:, :, -1] * flying
     cascaded = np.zeros(alone.shape[:2], dtype=np.bool_)
@@ -163,6 +168,7 @@ def pass_down(  # noqa: PLR0913 - each is said by its name
         mean[:, stage, many:] = np.where(enough[:, :, None], combined[:, many:], alone[:, stage, many:])
         if effects is not None:
             mean[:, stage, many:] = _with_effects(mean[:, stage, many:], effects, stage, caps=caps)
+        mean[:, stage] = departures.hold(stage, mean[:, stage], caps=caps[:, stage], season_length=panel.season_length)
         cascaded[:, stage] = enough[:, -1]
         held[:, stage] = mean[:, stage, -1] * np.where(enough[:, -1:], share, flying[:, stage])
         after.append(state)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from models import calibration, cascade, effects, monthly, scoring, univariate, value
+from models import calibration, cascade, departure, effects, monthly, scoring, univariate, value
 from models.calibration import SeriesForecasts
 from models.cascade import Panel, TransitionState
 from models.origins import make_origins
@@ -23,8 +23,8 @@ WEEK = 7
 class PanelState:
     """What `seen` periods of funnels leave behind; series are funnel by funnel, their stages in order.
 
-    observed: (funnels, stages), periods with a count. value: None where nothing has a value. effects: of declared days,
-    None where nothing is declared. months: None where periods are no days.
+    observed: (funnels, stages), periods with a count. departures: of the latest periods. value: None where nothing has
+    a value. effects: of declared days, None where nothing is declared. months: None where periods are no days.
     """
 
     seen: int
@@ -32,6 +32,7 @@ class PanelState:
     calibration: calibration.CalibrationState
     transitions: tuple[TransitionState, ...]
     observed: Array
+    departures: departure.DepartureState
     value: value.ValueState | None
     effects: effects.EffectState | None = None
     months: monthly.MonthState | None = None
@@ -58,6 +59,7 @@ def make_state(
         calibration.make_state(funnels * stages, **size),
         cascade.make_transitions(funnels, entities=entities, **size),
         np.zeros((funnels, stages)),
+        departure.make_state(funnels, stages=stages, horizon=horizon),
         value.make_state(funnels, entities=entities, **size) if valued else None,
         None if names is None else effects.make_state(funnels, stages=stages, names=names, horizon=horizon),
         monthly.make_state(funnels, stages=stages, horizon=horizon) if season_length == WEEK else None,
@@ -92,14 +94,17 @@ def forecast_funnels(
             declared=learning,
         )
     steered = months or learning
+    recent = state.univariate.recent.reshape(funnels, stages, -1)
+    departures = departure.Departures(state.departures, panel.taught(), recent, origins=origins)
     passed = cascade.pass_down(
         state.transitions,
         panel,
         origins=origins,
         alone=rolling.mean.reshape(shape),
-        pending=state.calibration.mean.reshape(funnels, stages, -1, horizon),
+        pending=state.departures.issued,
         caps=rolling.caps.reshape(funnels, stages, -1),
         observed=observed,
+        departures=departures,
         effects=steered,
     )
     calibrated = calibration.calibrate(
@@ -111,7 +116,7 @@ def forecast_funnels(
         seen=state.seen,
         scored=scored,
         taught=taught,
-        doubts=None if learning is None else learning.doubts.reshape(-1, *shape[2:]),
+        doubts=departures.doubts_with(None if learning is None else learning.doubts).reshape(-1, *shape[2:]),
     )
     sums, scale = scoring.measured(calibrated.state.scoring)
     made = SeriesForecasts(
@@ -140,6 +145,7 @@ def forecast_funnels(
             calibrated.state,
             passed.transitions,
             observed[:, :, -1],
+            departures.state,
             after,
             None if learning is None else learning.state,
             None if months is None else months.state,

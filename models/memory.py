@@ -168,7 +168,7 @@ def renamed(memory: Memory, declared: Declared | None) -> Memory:
         state = effects.make_state(len(memory.segments), stages=len(memory.frame.stages), names=0, horizon=horizon)
         pending = make_origins(memory.frame.start_day, periods=0, horizon=horizon, seen=memory.state.seen).pending
         if len(pending):
-            newest = memory.state.calibration.mean[:, -1].reshape(*state.expected.shape[:2], horizon)
+            newest = memory.state.departures.issued[:, :, -1]
             expected = effects.awaited(newest, since=-1 - int(pending[-1]))
             state = effects.EffectState(state.sums, expected, np.zeros((*newest.shape[:2], len(pending), horizon)))
     state = effects.renamed(state, memory.names, names) if names else None

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from models import calibration, cascade, scoring
+from models import calibration, cascade, departure, scoring
 from models.calibration import SeriesForecasts
 from models.cascade import Panel, Passed, TransitionState
 from models.effects import Learning
@@ -73,6 +73,7 @@ class ValueState:
     calibration: calibration.CalibrationState
     transitions: tuple[TransitionState, ...]
     observed: Array
+    departures: departure.DepartureState
 
 
 def make_state(funnels: int, *, entities: Sequence[bool], horizon: int, season_length: int) -> ValueState:
@@ -85,6 +86,7 @@ def make_state(funnels: int, *, entities: Sequence[bool], horizon: int, season_l
         calibration=calibration.make_state(funnels * stages, horizon=horizon, season_length=season_length),
         transitions=cascade.make_transitions(funnels, entities=entities, horizon=horizon, season_length=season_length),
         observed=np.zeros((funnels, stages)),
+        departures=departure.make_state(funnels, stages=stages, horizon=horizon),
     )
 
 
@@ -169,19 +171,21 @@ def forecast_value(
     fresh = plain.reshape(*price.shape, horizon)
     mean = np.concatenate([state.mean, np.minimum(fresh * price[:, :, None], caps[:, :, None])], axis=1)
     observed = cascade.observed_at(state.observed, priced.amounts, origins=origins.asked)
-    now = counted.mean[:, :, -1]
+    now, taught = counted.mean[:, :, -1], worth.taught()
+    before = state.recent.reshape(funnels, stages, -1)
+    departures = departure.Departures(state.departures, taught, before, origins=origins)
     passed = cascade.pass_down(
         state.transitions,
         worth,
         origins=origins,
         alone=mean.reshape(shape),
-        pending=state.calibration.mean.reshape(funnels, stages, -1, horizon),
+        pending=state.departures.issued,
         caps=caps.reshape(funnels, stages, -1),
         observed=observed,
+        departures=departures,
         in_flight=np.divide(counted.in_flight, now, out=np.zeros_like(now), where=now > 0),
         effects=None if effects is None else effects.again,
     )
-    doubts = None if effects is None else effects.doubts
     calibrated = calibration.calibrate(
         state.calibration,
         passed.mean.reshape(-1, *shape[2:]),
@@ -190,8 +194,8 @@ def forecast_value(
         start_day=panel.start_day,
         seen=seen,
         scored=scored,
-        taught=worth.taught().reshape(funnels * stages, periods),
-        doubts=None if doubts is None else doubts.reshape(-1, *shape[2:]),
+        taught=taught.reshape(funnels * stages, periods),
+        doubts=departures.doubts_with(None if effects is None else effects.doubts).reshape(-1, *shape[2:]),
     )
     sums, scale = scoring.measured(calibrated.state.scoring)
     waiting = origins.waiting(periods=periods, horizon=horizon)
@@ -202,6 +206,7 @@ def forecast_value(
         calibrated.state,
         passed.transitions,
         observed[:, :, -1],
+        departures.state,
     )
     made = SeriesForecasts(
         mean=passed.mean[:, :, -1].reshape(-1, horizon),

@@ -1,0 +1,209 @@
+"""Departures: what the last days depart from may come back or stay, and forecasts and intervals know of both."""
+
+from __future__ import annotations
+
+from datetime import date
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from models import departure
+from models.calendar import Calendar
+from models.engine import fit
+from models.forecast import QUANTILES, Forecast
+from models.history import History
+from models.origins import make_origins
+
+HORIZON, PERIODS, START = 28, 200, date(2023, 1, 2)
+LOW, HIGH = QUANTILES.index(0.1), QUANTILES.index(0.9)
+WEEK = np.array([1.1, 1.1, 1.0, 1.0, 0.9, 0.5, 0.4])
+
+
+def shape(periods: int) -> np.ndarray:
+    return WEEK[np.arange(periods) % 7]
+
+
+def held(counts: np.ndarray, usual: np.ndarray, now: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Forecast and doubts at the cutoff of a series of which `usual` (periods + HORIZON,) was always forecast, and
+    `now` (HORIZON,) is at the cutoff; None: `usual` still.
+    """
+    periods = len(counts)
+    origins = make_origins(0, periods=periods, horizon=HORIZON)
+    state = departure.make_state(1, stages=1, horizon=HORIZON)
+    departures = departure.Departures(state, counts[None, None], np.full((1, 1, 120), np.nan), origins=origins)
+    mean = np.stack([usual[origin + 1 : origin + 1 + HORIZON] for origin in origins.every])
+    mean[-1] = mean[-1] if now is None else now
+    caps = np.full((1, len(origins.asked)), np.inf)
+    made = departures.hold(0, mean[None], caps=caps, season_length=7)
+    return made[0, -1], departures.doubts[0, 0, -1]
+
+
+def noisy(usual: np.ndarray, *, seed: int = 0, periods: int = PERIODS) -> np.ndarray:
+    return np.random.default_rng(seed).poisson(usual[:periods]).astype(np.float64)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_without_a_departure_forecasts_are_to_the_bit_as_they_were(seed):
+    usual = 40 * shape(PERIODS + HORIZON)
+    made, doubts = held(noisy(usual, seed=seed), usual)
+    assert_array_equal(made, usual[PERIODS:])
+    assert_array_equal(doubts, 0.0)
+
+
+@pytest.mark.parametrize("factor", [0.0, 3.0])
+def test_the_new_level_and_the_return_are_mixed_by_how_long_the_departure_has_lasted(factor):
+    usual = 40 * shape(PERIODS + HORIZON)
+    counts = noisy(usual)
+    counts[-4:] = factor * usual[PERIODS - 4 : PERIODS]
+    made, doubts = held(counts, usual, factor * usual[PERIODS:])
+    chance = 16 / (16 + 1.75 * np.arange(1, HORIZON + 1))
+    mixed = 1 + chance * (factor - 1)
+    assert_allclose(made, mixed * usual[PERIODS:], rtol=1e-9)
+    assert_allclose(doubts, chance * (1 - chance) * (factor - 1) ** 2 / mixed**2, rtol=1e-9)
+
+
+def test_what_the_experts_have_not_taken_up_yet_is_told_by_what_came():
+    usual = 40 * shape(PERIODS + HORIZON)
+    counts = noisy(usual)
+    counts[-4:] = 3 * usual[PERIODS - 4 : PERIODS]
+    made, _ = held(counts, usual)
+    chance = 16 / (16 + 1.75 * np.arange(1, HORIZON + 1))
+    assert_allclose(made, (1 + chance * 0.5 * 2) * usual[PERIODS:], rtol=1e-9)
+
+
+def test_one_wild_day_is_a_spike_and_no_departure():
+    usual = 40 * shape(PERIODS + HORIZON)
+    counts = noisy(usual)
+    counts[-1] *= 5
+    assert_array_equal(held(counts, usual)[0], usual[PERIODS:])
+
+
+def test_a_departure_that_ended_yesterday_is_over():
+    usual = 40 * shape(PERIODS + HORIZON)
+    counts = noisy(usual)
+    counts[-6:-1] *= 4
+    counts[-1] = usual[PERIODS - 1]
+    assert_array_equal(held(counts, usual)[0], usual[PERIODS:])
+
+
+def test_experts_that_take_a_jump_for_a_trend_are_not_followed_far():
+    usual = 40 * shape(PERIODS + HORIZON)
+    counts = noisy(usual)
+    counts[-4:] = 3 * usual[PERIODS - 4 : PERIODS]
+    made, _ = held(counts, usual, 90 * usual[PERIODS:])
+    chance = 16 / (16 + 1.75 * np.arange(1, HORIZON + 1))
+    assert_allclose(made, (1 + chance * (0.5 * 3 + 0.5 * 2)) * usual[PERIODS:], rtol=1e-9)
+
+
+def test_days_to_both_sides_are_noise():
+    usual = 40 * shape(PERIODS + HORIZON)
+    counts = noisy(usual)
+    counts[-6:] = usual[PERIODS - 6 : PERIODS] * np.array([3.0, 0.0, 3.0, 0.0, 3.0, 0.0])
+    assert_array_equal(held(counts, usual)[0], usual[PERIODS:])
+
+
+def test_what_is_wild_all_the_time_departs_from_nothing():
+    usual = 40 * shape(PERIODS + HORIZON)
+    counts = noisy(usual)
+    counts[::6] *= 4
+    counts[-2:] = 3 * usual[PERIODS - 2 : PERIODS]
+    assert_array_equal(held(counts, usual)[0], usual[PERIODS:])
+
+
+def test_quiet_weekends_and_days_without_a_count_do_not_end_a_departure():
+    week = np.array([1.0, 1.0, 1.0, 1.0, 1.0, 0.01, 0.01])
+    usual = 40 * week[np.arange(204 + HORIZON) % 7]
+    counts = noisy(usual, periods=204)  # the last day is a Monday
+    counts[-5:] = [120, 120, 0, 0, 120]
+    assert held(counts, usual, 3 * usual[204:])[0][0] > 2 * usual[204]
+    counts[-5:] = [120, np.nan, 0, 0, 120]
+    assert held(counts, usual, 3 * usual[204:])[0][0] > 1.8 * usual[204]
+
+
+def test_what_stayed_for_weeks_is_what_is_usual():
+    usual = 40 * shape(PERIODS + HORIZON)
+    counts = noisy(usual)
+    counts[-25:] *= 2
+    made, doubts = held(counts, usual, 2 * usual[PERIODS:])
+    assert_array_equal(made, 2 * usual[PERIODS:])
+    assert_array_equal(doubts, 0.0)
+
+
+def test_nothing_is_told_with_too_few_days_before():
+    usual = 40 * shape(40 + HORIZON)
+    counts = noisy(usual, periods=40)
+    counts[:22] = np.nan
+    counts[-6:] = 3 * usual[34:40]
+    assert_array_equal(held(counts, usual)[0], usual[40:])
+    counts[:22] = noisy(usual, periods=22)
+    assert not np.array_equal(held(counts, usual)[0], usual[40:])
+
+
+def history(counts: np.ndarray, *, value: bool = False) -> History:
+    money = 20.0 * counts if value else None
+    known = counts[None, None]
+    return History(
+        START, "day", (), ("won",), known, value=None if money is None else money[None, None], counted=("won",)
+    )
+
+
+def forecast_of(counts: np.ndarray) -> Forecast:
+    (made,) = fit(history(counts), calendar=Calendar(), horizon=HORIZON, scored=False).forecasts
+    return made
+
+
+def wild(days: int, factor: float, *, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    usual = 60 * shape(PERIODS + HORIZON)
+    counts = noisy(usual, seed=seed)
+    counts[-days:] = np.random.default_rng(seed + 100).poisson(factor * usual[PERIODS - days : PERIODS])
+    return counts, usual[PERIODS:]
+
+
+@pytest.mark.parametrize(("days", "most"), [(3, 2.0), (5, 2.5), (7, 2.9)])
+def test_wild_days_at_the_end_are_not_carried_on_and_the_intervals_know_both_ways(days, most):
+    counts, usual = wild(days, 3.0)
+    made = forecast_of(counts)
+    late = slice(14, HORIZON)
+    assert (made.mean[late] < most * usual[late]).all()
+    assert (made.quantiles[late, LOW] < 1.6 * usual[late]).all()
+    assert (made.quantiles[late, HIGH] > 1.5 * usual[late]).all()
+
+
+def test_five_days_of_nothing_are_not_taken_for_the_end():
+    counts, usual = wild(5, 0.0)
+    made = forecast_of(counts)
+    assert (made.quantiles[7:, HIGH] > 0.8 * usual[7:]).all()
+    assert (made.mean[14:] > 0.3 * usual[14:]).all()
+
+
+@pytest.mark.parametrize("valued", [False, True])
+def test_in_pieces_it_is_one_pass(valued):
+    counts, _ = wild(9, 3.0)
+    whole = fit(history(counts, value=valued), calendar=Calendar(), horizon=HORIZON)
+    memory: tuple[bytes, ...] = ()
+    for end in (150, 190, 191, 193, 194, 196, 199, 200):
+        made = fit(history(counts[:end], value=valued), calendar=Calendar(), horizon=HORIZON, before=memory)
+        memory = made.memory
+    assert made.refitted == 0
+    assert memory == whole.memory
+    assert repr(made.scorecard) == repr(whole.scorecard)
+    for one, other in pairwise([*made.forecasts, *whole.forecasts]):
+        assert_array_equal(one.mean, other.mean)
+        assert_array_equal(one.quantiles, other.quantiles)
+    if valued:
+        assert made.forecasts[0].value is not None
+        assert_array_equal(made.forecasts[0].value.quantiles, whole.forecasts[0].value.quantiles)
+
+
+def test_an_issued_interval_is_scored_as_it_was_issued():
+    """The doubt of a forecast made during a departure is still known when its targets arrive, a night at a time."""
+    counts, _ = wild(6, 3.0)
+    later = np.concatenate([counts, noisy(60 * shape(PERIODS + 20), seed=9, periods=PERIODS + 20)[PERIODS:]])
+    memory: tuple[bytes, ...] = ()
+    for end in range(PERIODS, PERIODS + 21):
+        made = fit(history(later[:end]), calendar=Calendar(), horizon=HORIZON, before=memory)
+        memory = made.memory
+    whole = fit(history(later), calendar=Calendar(), horizon=HORIZON)
+    assert repr(made.scorecard) == repr(whole.scorecard)
