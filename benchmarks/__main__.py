@@ -9,6 +9,7 @@ from pathlib import Path
 
 from benchmarks import (
     cases,
+    changes,
     cold_start,
     conversion,
     dashboard,
@@ -46,6 +47,7 @@ BENCHMARKS: dict[str, Callable[[], Result]] = {
     "value": value.run,
     "declared": declared.run,
     "months": months.run,
+    "changes": changes.run,
 }
 
 

@@ -29,7 +29,7 @@ LEAST, MEAN = 2.0, 3.0
 """Deviations by which every period departs at least, and all of them on average."""
 QUIET = 0.2
 """Periods of which less than this share of the usual is forecast, as weekends are, say nothing."""
-STAYING = 1.75
+STAYING = 2.5
 """A departure of k periods still lasts at step h with the chance k^2 / (k^2 + STAYING h)."""
 TAKEN_UP = 4.0
 """The new level is what the experts make of it by k / (k + TAKEN_UP), else what came lifts what was forecast before."""

@@ -58,7 +58,7 @@ def test_the_new_level_and_the_return_are_mixed_by_how_long_the_departure_has_la
     counts = noisy(usual)
     counts[-4:] = factor * usual[PERIODS - 4 : PERIODS]
     made, doubts = held(counts, usual, factor * usual[PERIODS:])
-    chance = 16 / (16 + 1.75 * np.arange(1, HORIZON + 1))
+    chance = 16 / (16 + 2.5 * np.arange(1, HORIZON + 1))
     mixed = 1 + chance * (factor - 1)
     assert_allclose(made, mixed * usual[PERIODS:], rtol=1e-9)
     assert_allclose(doubts, chance * (1 - chance) * (factor - 1) ** 2 / mixed**2, rtol=1e-9)
@@ -69,7 +69,7 @@ def test_what_the_experts_have_not_taken_up_yet_is_told_by_what_came():
     counts = noisy(usual)
     counts[-4:] = 3 * usual[PERIODS - 4 : PERIODS]
     made, _ = held(counts, usual)
-    chance = 16 / (16 + 1.75 * np.arange(1, HORIZON + 1))
+    chance = 16 / (16 + 2.5 * np.arange(1, HORIZON + 1))
     assert_allclose(made, (1 + chance * 0.5 * 2) * usual[PERIODS:], rtol=1e-9)
 
 
@@ -93,7 +93,7 @@ def test_experts_that_take_a_jump_for_a_trend_are_not_followed_far():
     counts = noisy(usual)
     counts[-4:] = 3 * usual[PERIODS - 4 : PERIODS]
     made, _ = held(counts, usual, 90 * usual[PERIODS:])
-    chance = 16 / (16 + 1.75 * np.arange(1, HORIZON + 1))
+    chance = 16 / (16 + 2.5 * np.arange(1, HORIZON + 1))
     assert_allclose(made, (1 + chance * (0.5 * 3 + 0.5 * 2)) * usual[PERIODS:], rtol=1e-9)
 
 
