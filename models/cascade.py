@@ -85,13 +85,15 @@ class TransitionState:
 @dataclass(frozen=True, slots=True, eq=False)
 class Passed:
     """What came down the funnels: mean (funnels, stages, origins.every, horizon), in_flight (funnels, stages, horizon),
-    its part at the cutoff from entities already in the funnel, and cascaded (funnels, stages), where it was used.
+    its part at the cutoff from entities already in the funnel, cascaded (funnels, stages), where it was used, and
+    plain, the mean at origins.asked as if nothing departed from its forecast.
     """
 
     transitions: tuple[TransitionState, ...]
     mean: Array
     in_flight: Array
     cascaded: npt.NDArray[np.bool_]
+    plain: Array
 
 
 def make_transitions(
@@ -172,7 +174,7 @@ def pass_down(  # noqa: PLR0913 - each is said by its name
         cascaded[:, stage] = enough[:, -1]
         held[:, stage] = mean[:, stage, -1] * np.where(enough[:, -1:], share, flying[:, stage])
         after.append(state)
-    return Passed(tuple(after), mean, held, cascaded)
+    return Passed(tuple(after), mean, held, cascaded, departures.plain)
 
 
 def _with_effects(plain: Array, effects: Effects, stage: int, *, caps: Array) -> Array:

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from models.effects import awaited, rolling
 from models.kernel import kernel
-from models.origins import Origins
+from models.origins import ORIGIN_GAP, Origins
 
 Array = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -29,8 +30,12 @@ LEAST, MEAN = 2.0, 3.0
 """Deviations by which every period departs at least, and all of them on average."""
 QUIET = 0.2
 """Periods of which less than this share of the usual is forecast, as weekends are, say nothing."""
-STAYING = 2.5
-"""A departure of k periods still lasts at step h with the chance k^2 / (k^2 + STAYING h)."""
+LEAVING, LARGEST = 2.0, 3.0
+"""A departure of k periods still lasts at step h with the chance k^2 / (k^2 + LEAVING h |log lift|), that of LARGEST at
+most: what stays for good is seldom a multiple, or nothing.
+"""
+SHARE = 0.02
+"""Where no more than this share of what was forecast before is forecast now, that tells no day from another."""
 TAKEN_UP = 4.0
 """The new level is what the experts make of it by k / (k + TAKEN_UP), else what came lifts what was forecast before."""
 BEYOND = 1.5
@@ -43,25 +48,28 @@ class DepartureState:
 
     errors: (funnels, stages, KEPT), of the last periods, over the root of what the newest rolling origin had forecast;
     NaN where unknown. issued: (funnels, stages, pending, horizon), forecasts whose targets have not all arrived, with
-    those that have; doubts: theirs, as in `Departures`.
+    those that have; doubts: theirs, as in `Departures`. plain: (funnels, stages, up to ORIGIN_GAP), the newest rolling
+    origin's as if nothing departed, see `effects.EffectState`.
     """
 
     errors: Array
     issued: Array
     doubts: Array
+    plain: Array
 
 
 def make_state(funnels: int, *, stages: int, horizon: int) -> DepartureState:
     """Return the state before the first period."""
     none = np.zeros((funnels, stages, 0, horizon))
-    return DepartureState(np.full((funnels, stages, KEPT), np.nan), none, none)
+    unknown = np.full((funnels, stages, KEPT + min(ORIGIN_GAP, horizon)), np.nan)
+    return DepartureState(unknown[:, :, :KEPT], none, none, unknown[:, :, KEPT:])
 
 
 class Departures:
     """New periods of funnels on their way down the stages.
 
     `doubts`: (funnels, stages, origins.every, horizon), relative variance of each forecast for not knowing whether a
-    departure lasts; 0 where there is none.
+    departure lasts; 0 where there is none. `plain`: (funnels, stages, origins.asked, horizon), as if nothing departed.
     """
 
     def __init__(self, state: DepartureState, counts: Array, recent: Array, *, origins: Origins) -> None:
@@ -73,7 +81,7 @@ class Departures:
         self._origins, self._periods = origins, counts.shape[2]
         new = np.zeros((*counts.shape[:2], len(origins.asked), state.doubts.shape[3]))
         self.doubts = np.concatenate([state.doubts, new], axis=2)
-        self._issued = np.zeros(self.doubts.shape)
+        self._issued, self.plain, self._expected = np.zeros(self.doubts.shape), new.copy(), state.plain.copy()
 
     def hold(self, stage: int, mean: Array, *, caps: Array, season_length: int) -> Array:
         """Forecasts of a stage with both ways on where it departs, and else to the bit as they were.
@@ -85,6 +93,9 @@ class Departures:
         doubts = np.ascontiguousarray(self.doubts[:, stage])
         counts = np.ascontiguousarray(self._counts[:, stage])
         pending = len(self._origins.pending)
+        self.plain[:, stage] = mean[:, pending:]
+        newest, expected = rolling(self._expected[:, stage], mean[:, pending:], self._origins)
+        self._expected[:, stage] = awaited(expected[:, -1], since=self._origins.cutoff - int(newest[-1]))
         _advance(errors, counts, self._origins.every, pending, np.ascontiguousarray(caps), season_length, held, doubts)
         self._errors[:, stage], self.doubts[:, stage], self._issued[:, stage] = errors, doubts, held
         return held
@@ -98,7 +109,7 @@ class Departures:
         """After the new periods, once all stages have been passed."""
         waiting = self._origins.waiting(periods=self._periods, horizon=self.doubts.shape[3])
         issued, doubts = (each[:, :, :-1][:, :, waiting] for each in (self._issued, self.doubts))
-        return DepartureState(self._errors[:, :, self._periods :].copy(), issued, doubts)
+        return DepartureState(self._errors[:, :, self._periods :].copy(), issued, doubts, self._expected)
 
 
 @kernel
@@ -106,6 +117,7 @@ def _advance(
     errors: Array, counts: Array, every: Ints, pending: int, caps: Array, season: int, mean: Array, doubts: Array
 ) -> None:
     horizon = mean.shape[2]
+    back = np.empty(horizon)
     for i in range(mean.shape[0]):
         newest, at = -1, pending
         for t in range(-1, counts.shape[1] - LONGEST):  # -1: from the state as it is
@@ -115,10 +127,10 @@ def _advance(
                 if newest >= 0 and t - every[newest] <= horizon:
                     errors[i, KEPT + t] = _error(counts[i, LONGEST + t], mean[i, newest, t - every[newest] - 1])
             while at < every.size and every[at] == t:
-                length, before, ratio = _departed(errors[i], counts[i], every, at, mean[i])
+                length, origin, lift = _departed(errors[i], counts[i], every, at, mean[i])
                 if length > 0:
-                    since, cap = every[at] - every[before], caps[i, at - pending]
-                    _both(mean[i, at], mean[i, before], since, length, ratio, season, cap, doubts[i, at])
+                    _return(mean[i, at], mean[i, origin, t - every[origin] :], season, back)
+                    _both(mean[i, at], back, length, lift, caps[i, at - pending], doubts[i, at])
                 at += 1
 
 
@@ -129,21 +141,21 @@ def _error(count: float, expected: float) -> float:
 
 @kernel
 def _departed(errors: Array, counts: Array, every: Ints, at: int, mean: Array) -> tuple[int, int, float]:
-    """Periods that the longest departure up to an origin has lasted (0: none), the newest origin before it, and what
-    came over what had been forecast there.
+    """Periods from the first to the last of the longest departure up to an origin (0: none), the newest origin before
+    it, and what came over what had been forecast there.
     """
     last, horizon = every[at], mean.shape[1]
     for length in range(LONGEST, SHORTEST - 1, -1):
         first = last - length + 1
-        before = at - 1
-        while before >= 0 and every[before] >= first:
-            before -= 1
-        if before < 0 or last - every[before] > horizon:
+        origin = at - 1
+        while origin >= 0 and every[origin] >= first:
+            origin -= 1
+        if origin < 0 or last - every[origin] >= horizon or np.isnan(errors[KEPT + first]):
             continue
-        expected = mean[before, first - every[before] - 1 : last - every[before]]
-        quiet, least, total, many = QUIET * expected.mean(), np.inf, 0.0, 0
-        came, promised = 0.0, 0.0
-        for k in range(length):
+        expected = mean[origin, first - every[origin] - 1 : last - every[origin]]
+        quiet = QUIET * mean[origin].mean()
+        least, total, days, span, happened, promised = np.inf, 0.0, 0, 0, 0.0, 0.0
+        for k in range(length if expected[0] >= quiet else 0):
             count = counts[LONGEST + first + k]
             if expected[k] >= quiet and not np.isnan(errors[KEPT + first + k]):
                 error = _error(count, expected[k])
@@ -151,12 +163,12 @@ def _departed(errors: Array, counts: Array, every: Ints, at: int, mean: Array) -
                 if least < LEAST:  # the noise is at least Poisson's
                     break
                 total += error
-                came, promised, many = came + count, promised + expected[k], many + 1
-        if many == 0 or least < LEAST:
+                happened, promised, days, span = happened + count, promised + expected[k], days + 1, k + 1
+        if days < SHORTEST or least < LEAST:
             continue
         noise, wildest = _noise(errors[KEPT + first - BEFORE : KEPT + first])
-        if least >= LEAST * noise and abs(total) / many >= max(MEAN * noise, wildest) and promised > 0.0:
-            return length, before, came / promised
+        if least >= LEAST * noise and abs(total) / days >= max(MEAN * noise, wildest):
+            return span, origin, (happened + 0.5) / (promised + 0.5)
     return 0, 0, 1.0
 
 
@@ -175,20 +187,33 @@ def _noise(errors: Array) -> tuple[float, float]:
 
 
 @kernel
-def _both(
-    now: Array, before: Array, since: int, length: int, ratio: float, season: int, cap: float, doubt: Array
-) -> None:
-    """Mix what is forecast now with the return to what was forecast before, in place."""
+def _return(now: Array, before: Array, season: int, out: Array) -> None:
+    """What is forecast if all comes back: what was forecast `before` as far as that reaches, and from there on what is
+    forecast now by the ratio of both in the last season; so that declared days and months are where they are now.
+    """
+    reach = before.size
+    first = max(reach - season, 0)
+    was, still = before[first:].sum(), now[first:reach].sum()
+    for h in range(out.size):
+        if h < reach:
+            out[h] = before[h]
+        elif still > SHARE * was:
+            out[h] = now[h] * was / still
+        else:
+            out[h] = out[h - season] if h >= season else before.mean()
+
+
+@kernel
+def _both(now: Array, back: Array, length: int, lift: float, cap: float, doubt: Array) -> None:
+    """Mix what is forecast now with the return, in place."""
     taken_up = length / (length + TAKEN_UP)
+    leaving = LEAVING * min(abs(np.log(lift)), LARGEST)
     for h in range(now.size):
-        step = since + h
-        while step >= before.size:
-            step -= season
-        came = ratio * before[step]
-        farthest = before[step] + BEYOND * (came - before[step])
-        expert = max(now[h], farthest) if ratio < 1.0 else min(now[h], farthest)
-        level = taken_up * expert + (1.0 - taken_up) * came
-        lasts = length * length / (length * length + STAYING * (h + 1))
-        now[h] = min(lasts * level + (1.0 - lasts) * before[step], cap)
+        told = lift * back[h]
+        farthest = back[h] + BEYOND * (told - back[h])
+        expert = max(now[h], farthest) if lift < 1.0 else min(now[h], farthest)
+        level = min(taken_up * expert + (1.0 - taken_up) * told, cap)
+        stays = length * length / (length * length + leaving * (h + 1))
+        now[h] = stays * level + (1.0 - stays) * min(back[h], cap)
         if now[h] > 0.0:
-            doubt[h] = lasts * (1.0 - lasts) * (level - before[step]) ** 2 / now[h] ** 2
+            doubt[h] = stays * (1.0 - stays) * (level - back[h]) ** 2 / now[h] ** 2

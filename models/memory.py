@@ -167,10 +167,8 @@ def renamed(memory: Memory, declared: Declared | None) -> Memory:
     if state is None:  # nothing was declared, so that forecasts are what they are without effects
         state = effects.make_state(len(memory.segments), stages=len(memory.frame.stages), names=0, horizon=horizon)
         pending = make_origins(memory.frame.start_day, periods=0, horizon=horizon, seen=memory.state.seen).pending
-        if len(pending):
-            newest = memory.state.departures.issued[:, :, -1]
-            expected = effects.awaited(newest, since=-1 - int(pending[-1]))
-            state = effects.EffectState(state.sums, expected, np.zeros((*newest.shape[:2], len(pending), horizon)))
+        expected = memory.state.departures.plain
+        state = effects.EffectState(state.sums, expected, np.zeros((*expected.shape[:2], len(pending), horizon)))
     state = effects.renamed(state, memory.names, names) if names else None
     return replace(memory, state=replace(memory.state, effects=state), names=names)
 

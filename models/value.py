@@ -167,7 +167,7 @@ def forecast_value(
     _prices(
         prices, amounts, np.ascontiguousarray(panel.counts.reshape(funnels * stages, periods)), origins.asked, price
     )
-    plain = counted.mean[:, :, len(origins.pending) :] if effects is None else effects.plain
+    plain = counted.plain if effects is None else effects.plain
     fresh = plain.reshape(*price.shape, horizon)
     mean = np.concatenate([state.mean, np.minimum(fresh * price[:, :, None], caps[:, :, None])], axis=1)
     observed = cascade.observed_at(state.observed, priced.amounts, origins=origins.asked)
