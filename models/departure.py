@@ -36,6 +36,8 @@ most: what stays for good is seldom a multiple, or nothing.
 """
 SHARE = 0.02
 """Where no more than this share of what was forecast before is forecast now, that tells no day from another."""
+PROMISED = 1.0
+"""Where less was forecast in all, something begins, and there is no level to return to."""
 TAKEN_UP = 4.0
 """The new level is what the experts make of it by k / (k + TAKEN_UP), else what came lifts what was forecast before."""
 BEYOND = 1.5
@@ -164,7 +166,7 @@ def _departed(errors: Array, counts: Array, every: Ints, at: int, mean: Array) -
                     break
                 total += error
                 happened, promised, days, span = happened + count, promised + expected[k], days + 1, k + 1
-        if days < SHORTEST or least < LEAST:
+        if days < SHORTEST or least < LEAST or promised < PROMISED:
             continue
         noise, wildest = _noise(errors[KEPT + first - BEFORE : KEPT + first])
         if least >= LEAST * noise and abs(total) / days >= max(MEAN * noise, wildest):

@@ -208,6 +208,15 @@ def test_weekly_value_is_mixed_once():
     assert_allclose(made.value.mean / 10, made.mean, rtol=0.05)
 
 
+@pytest.mark.parametrize("level", [0.0, 0.01])
+def test_what_begins_departs_from_nothing(level):
+    usual = level * shape(PERIODS + HORIZON)
+    counts = np.zeros(PERIODS)
+    counts[-4:] = 5.0
+    now = np.full(HORIZON, 5.0)
+    assert_array_equal(held(counts, usual, now)[0], now)
+
+
 def test_what_stayed_for_weeks_is_what_is_usual():
     usual = 40 * shape(PERIODS + HORIZON)
     counts = noisy(usual)
