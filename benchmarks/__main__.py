@@ -14,6 +14,7 @@ from benchmarks import (
     conversion,
     dashboard,
     declared,
+    due,
     ingest,
     kill,
     lateness,
@@ -48,6 +49,7 @@ BENCHMARKS: dict[str, Callable[[], Result]] = {
     "declared": declared.run,
     "months": months.run,
     "changes": changes.run,
+    "due": due.run,
 }
 
 

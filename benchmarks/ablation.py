@@ -77,6 +77,7 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("the univariate forecast below the first stage", {"cascade": "RIDGE, SAME_PERIOD = 1e9, 1.0"}),
     Variant("weekdays below the first stage", {"conversion": FLAT, "lag": FLAT}),
     Variant("due dates", {"spells": MOVES.format(exits="exits", due="None")}),
+    Variant("which due days are sought", {"pickup": "START = 1e12"}),
     Variant("exits", {"spells": MOVES.format(exits="np.full_like(exits, NEVER)", due="due")}),
     Variant(
         "returns from exits",

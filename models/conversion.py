@@ -17,17 +17,15 @@ import numpy.typing as npt
 
 from models.hazards import hazards_from_tables, recent_level
 from models.kernel import kernel
-from models.passage import BIN_OF_CELL, convert_untold, move_on, pass_through
+from models.passage import BIN_OF_CELL, convert_untold, enter, move_on, pass_through, starts_of
+from models.pickup import DAYS, appeal_of_days, book, place_in_season
 from models.spells import (
-    AGE,
     AGE_BINS,
-    CARRIED,
     CELLS,
     CLOCKS,
     CONVERTED,
     DUE,
     DUE_BINS,
-    ENTERED,
     EXITED,
     PARKED,
 )
@@ -49,7 +47,8 @@ class ConversionState:
 
     converted, exited, at_risk: (clocks, day types, bins), discounted. waiting: (clocks, cells), entities at the end
     of the last period. entries: (clocks, cells), discounted entrants by the cell in which they start. exposed: as
-    at_risk, and came: (1,), conversions on all clocks; both recent, discounted by LEVEL_HALF_LIFE.
+    at_risk, and came: (1,), conversions on all clocks; both recent, discounted by LEVEL_HALF_LIFE. booked, seasons and
+    sums: for which due periods entrants came, see `pickup.book`.
     """
 
     converted: Array
@@ -59,6 +58,9 @@ class ConversionState:
     entries: Array
     exposed: Array
     came: Array
+    booked: Array
+    seasons: Array
+    sums: Array
 
     def copy(self) -> ConversionState:
         """Own arrays, so that an append leaves the original as it was."""
@@ -98,6 +100,9 @@ def make_state(*, season_length: int) -> ConversionState:
         entries=np.zeros(cells),
         exposed=np.zeros(table),
         came=np.zeros(1),
+        booked=np.zeros((2, DAYS)),
+        seasons=np.zeros((2, season_length)),
+        sums=np.zeros(5),
     )
 
 
@@ -147,6 +152,9 @@ def advance(
         state.entries,
         state.exposed,
         state.came,
+        state.booked,
+        state.seasons,
+        state.sums,
         moves,
         worth,
         np.ascontiguousarray(day_types, dtype=np.int64),
@@ -169,7 +177,8 @@ def forecast(state: ConversionState, day_types: Ints, inflow: Array, *, waiting:
     convert, leave = _hazards_of(state)
     here = state.waiting.copy() if waiting else np.zeros_like(state.waiting)
     types = np.ascontiguousarray(day_types, dtype=np.int64)
-    pass_through(convert, leave, here, _starts(state.entries), types, np.ascontiguousarray(inflow), out)
+    appeal = _appeal_of(state, types)
+    pass_through(convert, leave, here, starts_of(state.entries), appeal, types, np.ascontiguousarray(inflow), 0, out)
     return out
 
 
@@ -180,8 +189,15 @@ def responses(state: ConversionState, day_types: Ints) -> Array:
     out = np.zeros((1 + len(day_types), len(day_types)))
     convert, leave = _hazards_of(state)
     types = np.ascontiguousarray(day_types, dtype=np.int64)
-    _responses(convert, leave, state.waiting, _starts(state.entries), types, out)
+    _responses(convert, leave, state.waiting, starts_of(state.entries), _appeal_of(state, types), types, out)
     return out
+
+
+def _appeal_of(state: ConversionState, types: Ints) -> Array:
+    """See `pickup.appeal_of_days`; `types` are of the periods ahead."""
+    place = place_in_season(types, state.seasons.shape[1], -1)
+    appeal: Array = appeal_of_days(state.booked, state.seasons, state.sums, place, DAYS + types.size)
+    return appeal
 
 
 def _hazards_of(state: ConversionState) -> tuple[Array, Array]:
@@ -198,6 +214,9 @@ def _advance(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one pass over time, in 
     entries: Array,
     exposed: Array,
     came: Array,
+    booked: Array,
+    seasons: Array,
+    sums: Array,
     moves: Ints,
     worth: float,
     types: Ints,
@@ -209,16 +228,19 @@ def _advance(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one pass over time, in 
     out: Array,
 ) -> None:
     decay, level_decay = 0.5 ** (1.0 / HALF_LIFE), 0.5 ** (1.0 / LEVEL_HALF_LIFE)
-    row, at = 0, 0
+    season = seasons.shape[1]
+    row, at, first_place = 0, 0, place_in_season(types, season, 0)
     for t in range(-1, observed.size):  # -1: from the state as it is
         if t >= 0:
             first = row
             while row < len(moves) and moves[row, 0] == t:
                 row += 1
             move_on(waiting)
-            _enter(waiting, entries, moves[first:row], worth, decay)
+            if entries[DUE].any():
+                book(booked, seasons, sums, entries, moves[first:row], worth, (first_place + t) % season)
+            enter(waiting, entries, moves[first:row], worth, decay)
             if entrants[t] > 0.0:
-                waiting += entrants[t] * _starts(entries)
+                waiting += entrants[t] * starts_of(entries)
             if observed[t]:
                 converted *= decay
                 exited *= decay
@@ -245,41 +267,26 @@ def _advance(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one pass over time, in 
                 convert_untold(_hazards(converted, exited, at_risk, exposed, came)[0], waiting, types[t], share[t])
         while at < origins.size and origins[at] == t:
             convert, leave = _hazards(converted, exited, at_risk, exposed, came)
-            pass_through(convert, leave, waiting.copy(), _starts(entries), types[t + 1 :], inflow[at], out[at])
+            appeal = appeal_of_days(booked, seasons, sums, (first_place + t) % season, DAYS + inflow.shape[1])
+            pass_through(
+                convert, leave, waiting.copy(), starts_of(entries), appeal, types[t + 1 :], inflow[at], 0, out[at]
+            )
             at += 1
 
 
 @kernel
-def _enter(waiting: Array, entries: Array, moves: Ints, worth: float, decay: float) -> None:
-    entries *= decay
-    for move in moves:
-        clock, cell, kind, number = move[1], move[2], move[3], move[4] * worth
-        if kind <= CARRIED:
-            waiting[clock, cell] += number
-        if kind == ENTERED:
-            entries[clock, cell] += number
-
-
-@kernel
-def _responses(convert: Array, leave: Array, waiting: Array, share: Array, types: Ints, out: Array) -> None:
+def _responses(
+    convert: Array, leave: Array, waiting: Array, share: Array, appeal: Array, types: Ints, out: Array
+) -> None:
     """Row 0: of those waiting; row e: of one entrant in period e."""
     clocks = len(CLOCKS) if share[DUE].any() else DUE
     horizon = types.size
-    pass_through(convert, leave, waiting.copy(), share, types, np.zeros(horizon), out[0])
+    pass_through(convert, leave, waiting.copy(), share, appeal, types, np.zeros(horizon), 0, out[0])
     for entry in range(horizon):
         one = np.zeros(horizon - entry)
         one[0] = 1.0
         nobody = np.zeros((clocks, waiting.shape[1]))
-        pass_through(convert, leave, nobody, share[:clocks], types[entry:], one, out[entry + 1, entry:])
-
-
-@kernel
-def _starts(entries: Array) -> Array:
-    """Share of entrants that starts in each cell."""
-    share: Array = entries / max(entries.sum(), 1e-12)
-    if entries.sum() <= 0.0:
-        share[AGE, 0] = 1.0
-    return share
+        pass_through(convert, leave, nobody, share[:clocks], appeal, types[entry:], one, entry, out[entry + 1, entry:])
 
 
 @kernel

@@ -1,4 +1,4 @@
-"""Those who wait, cell by cell: how they move on, convert and leave while periods pass, by hazards that are given.
+"""Those who wait, cell by cell: how they enter, move on, convert and leave as periods pass, by hazards that are given.
 
 Waiting entities are (clocks, cells) of `models.spells`; hazards (clocks, day types, bins), see `BIN_OF_CELL`. All are
 kernels that change in place who is given as waiting.
@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from models.kernel import kernel
-from models.spells import AGE, CELLS, DUE, PARKED, bin_of_cells
+from models.pickup import enter_due
+from models.spells import AGE, CARRIED, CELLS, DUE, ENTERED, PARKED, bin_of_cells
 
 Array = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -30,17 +31,49 @@ def move_on(waiting: Array) -> None:
 
 
 @kernel
-def pass_through(
-    convert: Array, leave: Array, here: Array, share: Array, types: Ints, inflow: Array, out: Array
+def enter(waiting: Array, entries: Array, moves: Ints, worth: float, decay: float) -> None:
+    """Who starts to wait in a period, or waits elsewhere from it on, by its moves, see `spells.moves_from_days`."""
+    entries *= decay
+    for move in moves:
+        clock, cell, kind, number = move[1], move[2], move[3], move[4] * worth
+        if kind <= CARRIED:
+            waiting[clock, cell] += number
+        if kind == ENTERED:
+            entries[clock, cell] += number
+
+
+@kernel
+def starts_of(entries: Array) -> Array:
+    """Share of entrants that starts in each cell."""
+    share: Array = entries / max(entries.sum(), 1e-12)
+    if entries.sum() <= 0.0:
+        share[AGE, 0] = 1.0
+    return share
+
+
+@kernel
+def pass_through(  # noqa: PLR0913, PLR0917 - kernels take arrays, not states
+    convert: Array,
+    leave: Array,
+    here: Array,
+    share: Array,
+    appeal: Array,
+    types: Ints,
+    inflow: Array,
+    since: int,
+    out: Array,
 ) -> None:
-    """Everyone's way through the periods of `out`; `here` and `share` may leave out the DUE clock when unused."""
+    """Everyone's way through the periods of `out`, the first of which comes `since` periods after the last one and one.
+
+    `here` and `share` may leave out the DUE clock when unused; `appeal` of its periods, see `pickup.appeal_of_days`.
+    """
     for h in range(out.size):
         kind = types[h]
         move_on(here)
-        for clock in (AGE, DUE):
-            if clock < share.shape[0]:
-                for cell in range(CELLS[clock]):
-                    here[clock, cell] += inflow[h] * share[clock, cell]
+        for cell in range(CELLS[AGE]):
+            here[AGE, cell] += inflow[h] * share[AGE, cell]
+        if share.shape[0] > DUE:
+            enter_due(here[DUE], inflow[h], share[DUE], appeal, since + h + 1)
         total, gone = 0.0, 0.0
         for clock in range(here.shape[0]):
             for cell in range(CELLS[clock]):
