@@ -58,10 +58,13 @@ def without_experts(names: tuple[str, ...]) -> dict[str, str]:
 
 
 FLAT = """
-    _advance_all, _forecast_all = advance, forecast
+    _advance_all = advance
     def advance(*arguments, **named):
         *others, day_types = arguments
         return _advance_all(*others, np.zeros_like(day_types), **named)
+"""
+FLAT_FORECAST = """
+    _forecast_all = forecast
     def forecast(state, day_types, inflow, **named):
         return _forecast_all(state, np.zeros_like(day_types), inflow, **named)
 """
@@ -75,7 +78,7 @@ FADE = 'advance.__kwdefaults__["half_life"] = 1e6'
 VARIANTS: tuple[Variant, ...] = (
     Variant("the cascade", {"cascade": "LEAST_OBSERVED = 10**9"}),
     Variant("the univariate forecast below the first stage", {"cascade": "RIDGE, SAME_PERIOD = 1e9, 1.0"}),
-    Variant("weekdays below the first stage", {"conversion": FLAT, "lag": FLAT}),
+    Variant("weekdays below the first stage", {"conversion": FLAT + FLAT_FORECAST, "lag": FLAT}),
     Variant("due dates", {"spells": MOVES.format(exits="exits", due="None")}),
     Variant("which due days are sought", {"pickup": "START = 1e12"}),
     Variant("exits", {"spells": MOVES.format(exits="np.full_like(exits, NEVER)", due="due")}),

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from models.hazards import hazards_from_tables, recent_level
 from models.kernel import kernel
 from models.passage import BIN_OF_CELL, convert_untold, enter, move_on, pass_through, starts_of
-from models.pickup import DAYS, appeal_of_days, book, place_in_season
+from models.pickup import DAYS, LEADS, book, place_in_season, sought_days
 from models.spells import (
     AGE_BINS,
     CELLS,
@@ -101,8 +101,8 @@ def make_state(*, season_length: int) -> ConversionState:
         exposed=np.zeros(table),
         came=np.zeros(1),
         booked=np.zeros((2, DAYS)),
-        seasons=np.zeros((2, season_length)),
-        sums=np.zeros(5),
+        seasons=np.zeros((2, 1 + LEADS, season_length)),
+        sums=np.zeros(7),
     )
 
 
@@ -177,8 +177,8 @@ def forecast(state: ConversionState, day_types: Ints, inflow: Array, *, waiting:
     convert, leave = _hazards_of(state)
     here = state.waiting.copy() if waiting else np.zeros_like(state.waiting)
     types = np.ascontiguousarray(day_types, dtype=np.int64)
-    appeal = _appeal_of(state, types)
-    pass_through(convert, leave, here, starts_of(state.entries), appeal, types, np.ascontiguousarray(inflow), 0, out)
+    sought = _sought_of(state, types)
+    pass_through(convert, leave, here, starts_of(state.entries), sought, types, np.ascontiguousarray(inflow), 0, out)
     return out
 
 
@@ -189,15 +189,16 @@ def responses(state: ConversionState, day_types: Ints) -> Array:
     out = np.zeros((1 + len(day_types), len(day_types)))
     convert, leave = _hazards_of(state)
     types = np.ascontiguousarray(day_types, dtype=np.int64)
-    _responses(convert, leave, state.waiting, starts_of(state.entries), _appeal_of(state, types), types, out)
+    _responses(convert, leave, state.waiting, starts_of(state.entries), _sought_of(state, types), types, out)
     return out
 
 
-def _appeal_of(state: ConversionState, types: Ints) -> Array:
-    """See `pickup.appeal_of_days`; `types` are of the periods ahead."""
-    place = place_in_season(types, state.seasons.shape[1], -1)
-    appeal: Array = appeal_of_days(state.booked, state.seasons, state.sums, place, DAYS + types.size)
-    return appeal
+def _sought_of(state: ConversionState, types: Ints) -> Array:
+    """See `pickup.sought_days`; `types` are of the periods ahead."""
+    place = place_in_season(types, state.seasons.shape[2], -1)
+    known = DAYS + types.size if state.entries[DUE].any() else 0
+    sought: Array = sought_days(state.booked, state.seasons, state.sums, place, known)
+    return sought
 
 
 def _hazards_of(state: ConversionState) -> tuple[Array, Array]:
@@ -228,7 +229,7 @@ def _advance(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one pass over time, in 
     out: Array,
 ) -> None:
     decay, level_decay = 0.5 ** (1.0 / HALF_LIFE), 0.5 ** (1.0 / LEVEL_HALF_LIFE)
-    season = seasons.shape[1]
+    season = seasons.shape[2]
     row, at, first_place = 0, 0, place_in_season(types, season, 0)
     for t in range(-1, observed.size):  # -1: from the state as it is
         if t >= 0:
@@ -267,26 +268,27 @@ def _advance(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one pass over time, in 
                 convert_untold(_hazards(converted, exited, at_risk, exposed, came)[0], waiting, types[t], share[t])
         while at < origins.size and origins[at] == t:
             convert, leave = _hazards(converted, exited, at_risk, exposed, came)
-            appeal = appeal_of_days(booked, seasons, sums, (first_place + t) % season, DAYS + inflow.shape[1])
+            known = DAYS + inflow.shape[1] if entries[DUE].any() else 0
+            sought = sought_days(booked, seasons, sums, (first_place + t) % season, known)
             pass_through(
-                convert, leave, waiting.copy(), starts_of(entries), appeal, types[t + 1 :], inflow[at], 0, out[at]
+                convert, leave, waiting.copy(), starts_of(entries), sought, types[t + 1 :], inflow[at], 0, out[at]
             )
             at += 1
 
 
 @kernel
 def _responses(
-    convert: Array, leave: Array, waiting: Array, share: Array, appeal: Array, types: Ints, out: Array
+    convert: Array, leave: Array, waiting: Array, share: Array, sought: Array, types: Ints, out: Array
 ) -> None:
     """Row 0: of those waiting; row e: of one entrant in period e."""
     clocks = len(CLOCKS) if share[DUE].any() else DUE
     horizon = types.size
-    pass_through(convert, leave, waiting.copy(), share, appeal, types, np.zeros(horizon), 0, out[0])
+    pass_through(convert, leave, waiting.copy(), share, sought, types, np.zeros(horizon), 0, out[0])
     for entry in range(horizon):
         one = np.zeros(horizon - entry)
         one[0] = 1.0
         nobody = np.zeros((clocks, waiting.shape[1]))
-        pass_through(convert, leave, nobody, share[:clocks], appeal, types[entry:], one, entry, out[entry + 1, entry:])
+        pass_through(convert, leave, nobody, share[:clocks], sought, types[entry:], one, entry, out[entry + 1, entry:])
 
 
 @kernel

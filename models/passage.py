@@ -57,15 +57,15 @@ def pass_through(  # noqa: PLR0913, PLR0917 - kernels take arrays, not states
     leave: Array,
     here: Array,
     share: Array,
-    appeal: Array,
+    sought: Array,
     types: Ints,
     inflow: Array,
     since: int,
     out: Array,
 ) -> None:
-    """Everyone's way through the periods of `out`, the first of which comes `since` periods after the last one and one.
+    """Everyone's way through the periods of `out`, the first of which is `since` + 1 periods after the last.
 
-    `here` and `share` may leave out the DUE clock when unused; `appeal` of its periods, see `pickup.appeal_of_days`.
+    `here` and `share` may leave out the DUE clock when unused; `sought` of its periods, see `pickup.sought_days`.
     """
     for h in range(out.size):
         kind = types[h]
@@ -73,7 +73,7 @@ def pass_through(  # noqa: PLR0913, PLR0917 - kernels take arrays, not states
         for cell in range(CELLS[AGE]):
             here[AGE, cell] += inflow[h] * share[AGE, cell]
         if share.shape[0] > DUE:
-            enter_due(here[DUE], inflow[h], share[DUE], appeal, since + h + 1)
+            enter_due(here[DUE], inflow[h], share[DUE], sought, since + h + 1)
         total, gone = 0.0, 0.0
         for clock in range(here.shape[0]):
             for cell in range(CELLS[clock]):

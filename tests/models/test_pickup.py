@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from models import conversion
-from models.pickup import DAYS, appeal_of_days, enter_due
+from models.pickup import DAYS, LEADS, enter_due, sought_days
 from models.spells import DUE, DUE_CELL, moves_from_days
 
 NEVER = -(2**31)
@@ -47,8 +47,20 @@ def state_after(here, due, *, periods, types=None, since=None):
     return state
 
 
-def appeal_after(state, *, position, days=LONGEST):
-    return appeal_of_days(state.booked, state.seasons, state.sums, position, days)
+def state_of(moves, *, periods, worth=1.0):
+    return conversion.advance(
+        conversion.make_state(season_length=7),
+        moves,
+        np.arange(periods + HORIZON, dtype=np.int64) % 7,
+        observed=np.ones(periods, dtype=bool),
+        origins=np.zeros(0, dtype=np.int64),
+        inflow=np.zeros((0, HORIZON)),
+        worth=worth,
+    )[0]
+
+
+def appeal_after(state, *, position, days=LONGEST, lead=10):
+    return sought_days(state.booked, state.seasons, state.sums, position, days)[lead]
 
 
 def expected_of_new(state, *, periods, a_day=30.0):
@@ -148,14 +160,17 @@ def test_bookings_of_groups_are_followed_less_far_than_as_many_that_come_one_by_
 def test_neither_entrants_nor_their_leads_past_the_due_day_are_lost():
     share = np.zeros(DAYS + 45)
     share[[DUE_CELL - 3, DUE_CELL - 10, DUE_CELL, DUE_CELL + 2, 0]] = [0.3, 0.2, 0.1, 0.3, 0.1]
-    appeal = np.ones(DAYS)
-    appeal[2:9] = [0.0, 5.0, 0.5, 2.0, 0.0, 0.2, 9.0]
+    sought = np.ones((LEADS, DAYS))
+    sought[:, 2:9] = appeal = np.array([0.0, 5.0, 0.5, 2.0, 0.0, 0.2, 9.0])
     here = np.zeros(share.size)
-    enter_due(here, 40.0, share, appeal, 1)
+    enter_due(here, 40.0, share, sought, 1)
     assert_allclose(here.sum(), 40.0)
     assert_allclose(here[DUE_CELL + 2], 12.0)
-    assert_allclose(here[DUE_CELL - 3] / here[DUE_CELL], 3 * appeal[4] / appeal[1])
+    assert_allclose(here[DUE_CELL - 3] / here[DUE_CELL], 3 * appeal[4 - 2])
     assert here[0] > 0
+    nowhere = np.zeros(share.size)
+    enter_due(nowhere, 40.0, share, np.zeros((LEADS, DAYS + 1)), 1)
+    assert_allclose(nowhere, 40.0 * share)
 
 
 def test_a_period_after_the_other_leaves_what_all_in_one_go_do_and_holidays_are_days_of_the_week():
@@ -229,3 +244,74 @@ def test_events_on_some_weekdays_do_not_make_these_weekdays_sought(periods):
     state = state_after(here, due, periods=periods)
     unknown = appeal_after(state, position=(periods - 1) % 7, days=DAYS + 7)[-7:]
     assert_array_equal(unknown, 1.0)
+
+
+def invoices(terms, *, periods, seed=0, back=False):
+    """Entrants of working days, due after one of the terms, rolled off the weekend."""
+    generator = np.random.default_rng(seed)
+    here = np.repeat(np.arange(periods), generator.poisson(20.0, periods) * (np.arange(periods) % 7 < 5))
+    due = here + generator.choice(terms, len(here))
+    off = np.array([0, 0, 0, 0, 0, -1, -2] if back else [0, 0, 0, 0, 0, 2, 1])
+    return here.astype(np.int32), (due + off[due % 7]).astype(np.int32)
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_terms_that_roll_off_the_weekend_do_not_make_mondays_or_fridays_sought_by_those_that_do_not(back):
+    here, due = invoices([14, 30], periods=320, back=back)
+    state = state_after(here, due, periods=320)
+    sought = sought_days(state.booked, state.seasons, state.sums, 319 % 7, 40)
+    monday, wednesday = ([day for day in range(40) if (319 + day) % 7 == place] for place in ((4 if back else 0), 2))
+    lead = 29 if back else 31
+    assert sought[lead, monday].mean() > 2.0 * sought[lead, wednesday].mean()
+    assert_allclose(sought[14, monday].mean() / sought[14, wednesday].mean(), 1.0, atol=0.15)
+
+
+def test_weekends_that_are_booked_early_are_not_sought_by_those_who_come_late():
+    generator = np.random.default_rng(1)
+    here = np.repeat(np.arange(330), 25)
+    lead = np.where(generator.random(len(here)) < 0.5, 20 + generator.integers(0, 7, len(here)), 0)
+    weekend = here + lead + (5 - (here + lead)) % 7
+    working = here + 1 + generator.integers(0, 3, len(here))
+    working = working + np.array([0, 0, 0, 0, 0, 2, 1])[working % 7]
+    due = np.where(lead > 0, weekend, working)
+    state = state_after(here.astype(np.int32), due.astype(np.int32), periods=330)
+    sought = sought_days(state.booked, state.seasons, state.sums, 329 % 7, 40)
+    saturdays, tuesdays = ([day for day in range(40) if (329 + day) % 7 == place] for place in (5, 1))
+    assert sought[2, saturdays].mean() < 0.3 * sought[2, tuesdays].mean()
+    assert sought[24, tuesdays].mean() < 0.2 * sought[24, saturdays].mean()
+
+
+def month_end_appeal(share):
+    """All get the end of a month first, and this share of them their own day soon after."""
+    generator = np.random.default_rng(2)
+    here = np.repeat(np.arange(300), 20).astype(np.int32)
+    due = (here // 30 * 30 + 29 + 30 * (generator.random(len(here)) < 0.3)).astype(np.int32)
+    changed = np.flatnonzero(generator.random(len(here)) < share)
+    known = here[changed] + generator.integers(1, 6, len(changed))
+    moved = np.stack([changed, known, known + generator.integers(3, 25, len(changed))], axis=1).astype(np.int32)
+    final = due.copy()
+    final[changed] = moved[:, 2]
+    arrived = np.where(final < 300, final, NEVER).astype(np.int32)
+    no_exits, known_by_now = np.empty((len(here), 0), dtype=np.int32), moved[moved[:, 1] < 300]
+    moves = moves_from_days(here, arrived, no_exits, due, periods=300, moved=known_by_now)
+    appeal = appeal_after(state_of(moves, periods=300), position=299 % 7)
+    assert appeal[29 + 1] == appeal.max()
+    return appeal.max()
+
+
+def test_due_days_that_are_not_kept_are_followed_less():
+    all_kept, half_kept, none_kept = (month_end_appeal(share) for share in (0.0, 0.5, 1.0))
+    assert all_kept > 10
+    assert_allclose((half_kept - 1) / (all_kept - 1), 0.5, atol=0.15)
+    assert none_kept - 1 < 0.1 * (all_kept - 1)
+
+
+def test_money_is_for_the_same_days_as_as_many_entities():
+    appeal = np.array([0.7, 0.6, 0.6, 0.8, 1.4, 1.7, 1.2])[np.arange(600) % 7]
+    noise = np.exp(np.random.default_rng(4).normal(0, 0.5, 600))
+    here, due = bookings(appeal * noise, periods=200)
+    arrived = np.where(due < 200, due, NEVER).astype(np.int32)
+    moves = moves_from_days(here, arrived, np.empty((len(here), 0), dtype=np.int32), due, periods=200)
+    found = {worth: appeal_after(state_of(moves, periods=200, worth=worth), position=199 % 7) for worth in (1.0, 250.0)}
+    assert np.ptp(found[1.0]) > 0.5
+    assert_allclose(found[250.0], found[1.0], rtol=1e-9)
