@@ -126,7 +126,7 @@ def enter_due(here: Array, number: float, share: Array, sought: Array, ahead: in
     """Add entrants of the period `ahead` of the last one to those `here` on the due clock, both (cells,), in place.
 
     `share` (cells,) is of entrants by the cell in which they start, whatever their due period; `sought` is that of
-    `sought_days`. Who enters past the due period, or has one beyond `sought`, is left as they are.
+    `sought_days`; due periods beyond it count 1. Who enters past the due period is left as they are.
     """
     if number == 0.0:
         return

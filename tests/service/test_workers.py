@@ -190,7 +190,7 @@ def test_workers_end_when_their_coordinator_is_killed_or_interrupted(tmp_path, h
         assert all(map(is_alive, children))
         time.sleep(1.0)  # long enough for the workers to be at work
         coordinator.send_signal(how)
-        coordinator.wait(60)  # workers are being started and compiled beside it, on a machine that may be busy
+        coordinator.wait(20)
     deadline = time.monotonic() + 20
     while (left := [child for child in children if is_alive(child)]) and time.monotonic() < deadline:
         time.sleep(0.1)
