@@ -34,7 +34,7 @@ START, SEASON_START = 13.0, 26.0
 THRESHOLD = 8.0
 """Squared t value up to which differences are those of chance."""
 DEVIATIONS = 4.0
-"""The same for many at once."""
+"""Deviations from what chance makes of the squares of many differences, up to which they are those of chance."""
 LEAST_FACTOR = 0.001
 LEAD_WEIGHT = 8.0
 """Entrants' worth, times the size of groups, of a factor of 1 for each bin of leads and place in the season."""
@@ -223,17 +223,19 @@ def _factors_of_leads(seasons: Array, sums: Array) -> Array:
     factors = np.ones((LEADS, length))
     if sums[PERIODS] < SEASON_START or length < 2:
         return factors
-    square, cells = 0.0, 0.0
+    noise, square, mean, variance = _noise(sums), 0.0, 0.0, 0.0
     for lead in range(LEADS):
         for place in range(length):
             usual = seasons[1, 1 + lead, place]
-            if usual > 0.0:
-                square += (seasons[0, 1 + lead, place] - usual) ** 2 / _chance(usual, length, sums)
-                cells += 1.0
-    chance = cells + DEVIATIONS * np.sqrt(2.0 * cells)  # squares of so many normal numbers add up to
-    kept = 1.0 - chance / square if square > 0.0 else 0.0
+            if usual > 0.0:  # a square of few entrants varies by more than that of a normal number
+                chance = _chance(usual, length, sums)
+                scale = chance + noise * noise
+                square += (seasons[0, 1 + lead, place] - usual) ** 2 / scale
+                mean += chance / scale
+                variance += chance * (2.0 * chance + noise * noise) / (scale * scale)
+    kept = 1.0 - (mean + DEVIATIONS * np.sqrt(variance)) / square if square > 0.0 else 0.0
     if kept > 0.0:
-        weight = LEAD_WEIGHT * _noise(sums)
+        weight = LEAD_WEIGHT * noise
         for lead in range(LEADS):
             for place in range(length):
                 came, usual = seasons[0, 1 + lead, place], seasons[1, 1 + lead, place]

@@ -90,6 +90,16 @@ def test_days_that_are_sought_alike_are_not_told_apart_even_when_groups_book_the
     assert_array_equal(appeal_after(state, position=299 % 7), 1.0)
 
 
+@pytest.mark.parametrize("a_day", [0.3, 1.0])
+def test_few_entrants_are_seldom_told_apart(a_day):
+    told_apart = 0
+    for seed in range(20):
+        here, due = bookings(np.ones(600), periods=300, a_day=a_day, seed=seed)
+        state = state_after(here, due, periods=300)
+        told_apart += bool((sought_days(state.booked, state.seasons, state.sums, 299 % 7, LONGEST) != 1.0).any())
+    assert told_apart <= 2
+
+
 def test_days_of_the_season_are_sought_as_they_were_also_where_nobody_has_booked_yet():
     appeal = np.array([0.7, 0.6, 0.6, 0.8, 1.4, 1.7, 1.2])[np.arange(600) % 7]
     here, due = bookings(appeal, periods=300)
