@@ -27,6 +27,7 @@ from benchmarks import (
     shock,
     smoothing,
     value,
+    weekdays,
 )
 from benchmarks.report import Result, as_json
 
@@ -50,6 +51,7 @@ BENCHMARKS: dict[str, Callable[[], Result]] = {
     "months": months.run,
     "changes": changes.run,
     "due": due.run,
+    "weekdays": weekdays.run,
 }
 
 

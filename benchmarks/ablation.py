@@ -120,6 +120,7 @@ VARIANTS: tuple[Variant, ...] = (
     ),
     Variant("months and fortnights", {"monthly": "THRESHOLD = 1e12"}),
     Variant("lasting changes of level", {"change": "ALARM = 1e12"}),
+    Variant("lasting changes of weekdays", {"weekday": "WEEKS = 10**9"}),
     Variant("departures", {"departure": "SHORTEST = 10**9"}),
     *(Variant(f"the expert {name}", without_experts((name,))) for name in univariate.EXPERTS),
     Variant("learnt weights", {"combination": "MINIMUM_ORIGINS = 10**9"}),

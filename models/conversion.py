@@ -15,20 +15,20 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import numpy.typing as npt
 
-from models.hazards import hazards_from_tables, recent_level
+from models.hazards import hazards_from_tables, recent_level, watch_weekday
 from models.kernel import kernel
-from models.passage import BIN_OF_CELL, convert_untold, enter, move_on, pass_through, starts_of
+from models.passage import BIN_OF_CELL, by_bin, convert_untold, enter, move_on, moved_on, pass_through, starts_of
 from models.pickup import DAYS, LEADS, book, place_in_season, sought_days
 from models.spells import (
-    AGE_BINS,
+    BINS,
     CELLS,
     CLOCKS,
     CONVERTED,
     DUE,
-    DUE_BINS,
     EXITED,
     PARKED,
 )
+from models.weekday import make_places
 
 Array = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -38,7 +38,6 @@ HALF_LIFE = 120.0
 """Half-life of the tables, and of where entrants start, periods."""
 LEVEL_HALF_LIFE = 10.0
 """Half-life of what is taken for recent in the level of the hazards, periods."""
-BINS = max(len(AGE_BINS), len(DUE_BINS) + 1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,7 +47,9 @@ class ConversionState:
     converted, exited, at_risk: (clocks, day types, bins), discounted. waiting: (clocks, cells), entities at the end
     of the last period. entries: (clocks, cells), discounted entrants by the cell in which they start. exposed: as
     at_risk, and came: (1,), conversions on all clocks; both recent, discounted by LEVEL_HALF_LIFE. booked, seasons and
-    sums: for which due periods entrants came, see `pickup.book`.
+    sums: for which due periods entrants came, see `pickup.book`. places: (rows, season_length), see
+    `weekday.make_places`, of conversions and what all days' hazards make of those at risk, and noise (2,), see
+    `weekday.watch_place`.
     """
 
     converted: Array
@@ -61,6 +62,8 @@ class ConversionState:
     booked: Array
     seasons: Array
     sums: Array
+    places: Array
+    noise: Array
 
     def copy(self) -> ConversionState:
         """Own arrays, so that an append leaves the original as it was."""
@@ -103,6 +106,8 @@ def make_state(*, season_length: int) -> ConversionState:
         booked=np.zeros((2, DAYS)),
         seasons=np.zeros((2, 1 + LEADS, season_length)),
         sums=np.zeros(7),
+        places=make_places(1, sums=2, season_length=season_length)[0],
+        noise=np.zeros(2),
     )
 
 
@@ -155,6 +160,8 @@ def advance(
         state.booked,
         state.seasons,
         state.sums,
+        state.places,
+        state.noise,
         moves,
         worth,
         np.ascontiguousarray(day_types, dtype=np.int64),
@@ -218,6 +225,8 @@ def _advance(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one pass over time, in 
     booked: Array,
     seasons: Array,
     sums: Array,
+    places: Array,
+    noise: Array,
     moves: Ints,
     worth: float,
     types: Ints,
@@ -248,11 +257,12 @@ def _advance(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one pass over time, in 
                 at_risk *= decay
                 exposed *= level_decay
                 came *= level_decay
-                for clock in CLOCKS:
-                    for cell in range(CELLS[clock]):
-                        if waiting[clock, cell] != 0.0:
-                            at_risk[clock, types[t], BIN_OF_CELL[clock, cell]] += waiting[clock, cell]
-                            exposed[clock, types[t], BIN_OF_CELL[clock, cell]] += waiting[clock, cell]
+                here, now = by_bin(waiting), worth * moved_on(moves[first:row])
+                if types[t] < season:
+                    watch_weekday(converted, exited, at_risk, places, noise, types[t], here, now)
+                at_risk[:, types[t]] += here
+                exposed[:, types[t]] += here
+                came += now
             for move in moves[first:row]:
                 clock, cell, kind, number = move[1], move[2], move[3], move[4] * worth
                 if kind < CONVERTED:
@@ -263,7 +273,6 @@ def _advance(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one pass over time, in 
                 if observed[t]:
                     events = converted if kind == CONVERTED else exited
                     events[clock, types[t], BIN_OF_CELL[clock, cell]] += number
-                    came[0] += number if kind == CONVERTED else 0.0
             if share[t] < 1.0:
                 convert_untold(_hazards(converted, exited, at_risk, exposed, came)[0], waiting, types[t], share[t])
         while at < origins.size and origins[at] == t:

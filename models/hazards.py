@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.kernel import kernel
+from models.weekday import watch_place
 
 Array = npt.NDArray[np.float64]
 
@@ -84,6 +85,36 @@ def _fit_bins(events: Array, at_risk: Array, day: Array, base: Array, mean: floa
             happened += events[d, b]
             expected += day[d] * at_risk[d, b]
         base[b] = happened / expected
+
+
+@kernel
+def watch_weekday(
+    converted: Array, exited: Array, at_risk: Array, places: Array, noise: Array, kind: int, here: Array, came: float
+) -> None:
+    """Look at a period before it is learnt. Where its weekday has another place in the week, see `models.weekday`, the
+    tables of its day type become what the hazards of all days make of it there, as heavy as the days that say so.
+
+    Parameters
+    ----------
+    converted, exited, at_risk
+        (clocks, kinds, bins), without this period; changed in place.
+    places, noise
+        See `weekday.watch_place`; changed in place.
+    here
+        (clocks, bins), at risk in this period.
+    came
+        Conversions in it.
+    """
+    alike = converted.sum(axis=1) / np.maximum(at_risk.sum(axis=1), 1e-9)
+    happened, promised = np.zeros(places.shape[1]), np.zeros(places.shape[1])
+    for k in range(promised.size):
+        happened[k], promised[k] = converted[:, k].sum(), (alike * at_risk[:, k]).sum()
+    before = promised[kind]
+    if watch_place(places, noise, (happened, promised), kind, came, (alike * here).sum(), 1.0) and before > 0.0:
+        share = promised[kind] / before
+        at_risk[:, kind] *= share
+        exited[:, kind] *= share
+        converted[:, kind] = alike * at_risk[:, kind] * (happened[kind] / max(promised[kind], 1e-9))
 
 
 @kernel

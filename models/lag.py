@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.kernel import kernel
+from models.weekday import make_places, watch_place
 
 Array = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -44,6 +45,7 @@ class LagState:
     gram (n, lags, lags), cross (n, lags): discounted products. total, days (n, day types): shares of the running mean,
     and days. smooth (n, LONGEST), window (n, season_length): season means and counts of the stage before, newest last.
     expected (n, lags), actual (n, 1): of the level. size (n, 2): running sum of the stage after, and its weight.
+    places: see `models.weekday.make_places`, of total and days, and noise (n, 2), see `models.weekday.watch_place`.
     """
 
     gram: Array
@@ -55,6 +57,8 @@ class LagState:
     expected: Array
     actual: Array
     size: Array
+    places: Array
+    noise: Array
 
     def copy(self) -> LagState:
         """Own arrays, so that an append leaves the original as it was."""
@@ -74,6 +78,8 @@ def make_state(funnels: int, *, season_length: int) -> LagState:
         expected=np.zeros((funnels, lags)),
         actual=np.zeros((funnels, 1)),
         size=np.zeros((funnels, 2)),
+        places=make_places(funnels, sums=2, season_length=season_length),
+        noise=np.zeros((funnels, 2)),
     )
 
 
@@ -98,6 +104,8 @@ def advance(
         state.expected,
         state.actual,
         state.size,
+        state.places,
+        state.noise,
         np.ascontiguousarray(before),
         np.ascontiguousarray(after),
         np.ascontiguousarray(day_types, dtype=np.int64),
@@ -132,6 +140,8 @@ def _advance(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for t
     expected: Array,
     actual: Array,
     size: Array,
+    places: Array,
+    noise: Array,
     before: Array,
     after: Array,
     types: Ints,
@@ -155,6 +165,8 @@ def _advance(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for t
                     mean[0] += count
                     mean[1] += 1.0
                     level = mean[0] / mean[1] + 0.5
+                    if types[t] < window.shape[1]:
+                        watch_place(places[row], noise[row], (totals, kinds), types[t], count / level, 1.0, level)
                     totals[types[t]] += count / level  # a share, so that a wave does not tilt the factors
                     kinds[types[t]] += 1.0
                     factor = _factors(totals, kinds)[types[t]]

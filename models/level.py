@@ -16,6 +16,7 @@ import numpy.typing as npt
 from models.change import watch
 from models.kernel import kernel
 from models.smoothing import check_day_types
+from models.weekday import FORMER, KNOWN, SINCE, doubted, make_places, moved, side_of
 
 Array = npt.NDArray[np.float64]
 Days = npt.NDArray[np.int64]
@@ -35,7 +36,8 @@ class LevelState:
     total, days: (n, k), sums of counts and of days. profile_total, profile_days: (n, k), and profile, the factors
     as of the last observation.
     dispersion, seen: (n,), running variance over mean, and number of observations.
-    cusum: (n, 2), and since: (n, 2, 2, k), see `models.change.watch`.
+    cusum: (n, 2), and since: (n, 2, 2, k), see `models.change.watch`. places: see `models.weekday.make_places`, of the
+    four sums.
     """
 
     total: Array
@@ -47,6 +49,7 @@ class LevelState:
     seen: Array
     cusum: Array
     since: Array
+    places: Array
 
     def copy(self) -> LevelState:
         """Own arrays, so that an append leaves the original as it was."""
@@ -66,6 +69,7 @@ def make_state(series: int, *, season_length: int) -> LevelState:
         seen=np.zeros(series),
         cusum=np.zeros((series, 2)),
         since=np.zeros((series, 2, 2, kinds)),
+        places=make_places(series, sums=4, season_length=season_length),
     )
 
 
@@ -90,6 +94,7 @@ def advance(
         state.seen,
         state.cusum,
         state.since,
+        state.places,
         np.ascontiguousarray(counts),
         np.ascontiguousarray(day_types, dtype=np.int64),
         np.ascontiguousarray(origins, dtype=np.int64),
@@ -99,7 +104,7 @@ def advance(
 
 
 @kernel
-def _advance(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for the compiler
+def _advance(  # noqa: C901, PLR0913, PLR0917 - one pass over time, in one place for the compiler
     total: Array,
     days: Array,
     profile_total: Array,
@@ -109,6 +114,7 @@ def _advance(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for t
     seen: Array,
     cusum: Array,
     since: Array,
+    places: Array,
     y: Array,
     types: Days,
     origins: Days,
@@ -131,8 +137,13 @@ def _advance(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for t
                     count = y[i, t]
                     mean = _level(total[i], days[i], profile) * profile[kind]
                     error = (count - mean) / np.sqrt(max(dispersion[i], 1.0) * (mean + 0.5))
-                    if seen[i] >= kinds - 1:
-                        count = _clip(count, mean, dispersion, i, seen[i], kinds, cusum[i].max() > 0.0)
+                    suspected, shifted = cusum[i].max() > 0.0, False
+                    if seen[i] >= SETTLED and kind < kinds - 1:
+                        sums = (total[i], days[i], profile_total[i], profile_days[i])
+                        shifted = _shift(places[i], sums, kind, count, mean, profile, dispersion[i])
+                        suspected = suspected or doubted(places[i], kind)
+                    if seen[i] >= kinds - 1 and not shifted:
+                        count = _clip(count, mean, dispersion, i, seen[i], kinds, suspected)
                     total[i, kind] += count
                     days[i, kind] += 1
                     if seen[i] >= SETTLED and kind < kinds - 1:
@@ -150,6 +161,25 @@ def _advance(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for t
                     for h in range(out.shape[2]):
                         out[i, at, h] = level * profile[types[t + 1 + h]]
                 at += 1
+
+
+@kernel
+def _shift(
+    places: Array,
+    sums: tuple[Array, Array, Array, Array],
+    kind: int,
+    count: float,
+    mean: float,
+    profile: Array,
+    dispersion: float,
+) -> bool:
+    """Whether this day's weekday has another place in the week, where its sums are then."""
+    side = side_of(count, mean, dispersion)
+    back = False
+    if side != 0.0 and places[SINCE, kind] < KNOWN:
+        factor = _factor(places[FORMER + 2, kind], places[FORMER + 3, kind], _ordinary(sums[2], sums[3]))
+        back = side_of(count, _level(sums[0], sums[1], profile) * factor, dispersion) == 0.0
+    return bool(moved(places, sums, kind, count, 1.0, side, back))
 
 
 @kernel
@@ -182,11 +212,23 @@ def _level(total: Array, days: Array, profile: Array) -> float:
 def _profile(total: Array, days: Array, profile: Array) -> None:
     """Set each day type's factor against the mean of the ordinary ones; a holiday starts from the last weekday's."""
     last = total.size - 1
-    ordinary = days[:last].sum()
-    mean = total[:last].sum() / ordinary if ordinary > 0 else 0.0
+    mean = _ordinary(total, days)
     if mean > 0:
         for k in range(last):
-            profile[k] = (total[k] / mean + 0.3) / (days[k] + 0.3)
+            profile[k] = _factor(total[k], days[k], mean)
         profile[last] = (total[last] / mean + 2 * profile[last - 1]) / (days[last] + 2)
     else:
         profile[:] = 1.0
+
+
+@kernel
+def _ordinary(total: Array, days: Array) -> float:
+    """Mean of the ordinary days."""
+    seen = days[:-1].sum()
+    return float(total[:-1].sum() / seen) if seen > 0 else 0.0
+
+
+@kernel
+def _factor(total: float, days: float, mean: float) -> float:
+    """A weekday's counts against the mean, held near 1 while it has few."""
+    return float((total / mean + 0.3) / (days + 0.3))

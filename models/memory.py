@@ -26,7 +26,7 @@ AnyArray = npt.NDArray[Any]
 Flags = npt.NDArray[np.bool_]
 State = TypeVar("State")
 
-FORMAT = 15
+FORMAT = 16
 """Raised whenever a state means something else than before: memories of another format are not used."""
 AWAITED = ("experts", "mean", "promised", "doubts")
 """Forecasts by origin and step, of which only those whose targets have not arrived are kept."""

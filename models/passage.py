@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from models.kernel import kernel
 from models.pickup import enter_due
-from models.spells import AGE, CARRIED, CELLS, DUE, ENTERED, PARKED, bin_of_cells
+from models.spells import AGE, BINS, CARRIED, CELLS, CONVERTED, DUE, ENTERED, PARKED, bin_of_cells
 
 Array = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -40,6 +40,26 @@ def enter(waiting: Array, entries: Array, moves: Ints, worth: float, decay: floa
             waiting[clock, cell] += number
         if kind == ENTERED:
             entries[clock, cell] += number
+
+
+@kernel
+def by_bin(waiting: Array) -> Array:
+    """Those waiting, (clocks, bins)."""
+    here = np.zeros((waiting.shape[0], BINS))
+    for clock in range(waiting.shape[0]):
+        for cell in range(CELLS[clock]):
+            if waiting[clock, cell] != 0.0:
+                here[clock, BIN_OF_CELL[clock, cell]] += waiting[clock, cell]
+    return here
+
+
+@kernel
+def moved_on(moves: Ints) -> int:
+    """Number of conversions among moves."""
+    number = 0
+    for move in moves:
+        number += move[4] if move[3] == CONVERTED else 0
+    return number
 
 
 @kernel

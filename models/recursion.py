@@ -66,17 +66,44 @@ def lose(loss: Array, level: Array, trend: Array, parameters: Array, due: Array,
 @kernel
 def bound(
     seasonless: Array, level: Array, trend: Array, variance: Array, parameters: Array, seen: float, settled: bool
-) -> None:
-    """Turn `seasonless` into innovations, clipped once settled, in place, and learn their variance."""
+) -> float:
+    """Turn `seasonless` into innovations, clipped once settled, in place, and learn their variance.
+
+    Returns 1 where most points were clipped from above, -1 from below, else 0.
+    """
+    clipped = 0
     for p in range(level.size):
         error = seasonless[p] - (level[p] + parameters[3, p] * trend[p])
         if settled:
             bound = CLIP * max(np.sqrt(variance[p]), LEAST_DEVIATION)
+            clipped += int(error > bound) - int(error < -bound)
             error = min(max(error, -bound), bound)
         seasonless[p] = error
     rate = 0.03 if settled else 1.0 / max(1.0, seen + 1.0)
     for p in range(level.size):
         variance[p] += rate * (seasonless[p] * seasonless[p] - variance[p])
+    return float(np.sign(clipped)) if 2 * abs(clipped) > level.size else 0.0
+
+
+@kernel
+def fits(place: float, value: float, level: Array, trend: Array, variance: Array, parameters: Array) -> bool:
+    """Whether most points would not have to clip this value if its weekday were at `place`; not if that is NaN."""
+    within = 0
+    for p in range(level.size):
+        error = value - place - (level[p] + parameters[3, p] * trend[p])
+        within += abs(error) <= CLIP * max(np.sqrt(variance[p]), LEAST_DEVIATION)
+    return 2 * within > level.size
+
+
+@kernel
+def replace_season(
+    season: Array, place: float, error: Array, value: float, level: Array, trend: Array, parameters: Array
+) -> None:
+    """Put a weekday's profile at `place`, or, where that is NaN, at the value itself, and the innovation with it."""
+    for p in range(season.size):
+        seasonless = value - (level[p] + parameters[3, p] * trend[p])
+        season[p] = seasonless if np.isnan(place) else place
+        error[p] = seasonless - season[p]
 
 
 @kernel

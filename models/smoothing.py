@@ -18,7 +18,19 @@ import numpy as np
 import numpy.typing as npt
 
 from models.kernel import kernel
-from models.recursion import LOOK_AHEAD, SETTLED, bound, by_parameter, learn, lose, open_season, pass_by
+from models.recursion import (
+    LOOK_AHEAD,
+    SETTLED,
+    bound,
+    by_parameter,
+    fits,
+    learn,
+    lose,
+    open_season,
+    pass_by,
+    replace_season,
+)
+from models.weekday import KNOWN, WEEKS, recurs
 
 Array = npt.NDArray[np.float64]
 Days = npt.NDArray[np.int64]
@@ -47,7 +59,9 @@ class SmoothingState:
 
     level, trend, variance, loss: (n, p). season: (n, season_length, p). ahead: (n, LOOK_AHEAD, p), the
     seasonless forecasts LOOK_AHEAD steps ahead made on the last days. count: (n, season_length), observations
-    of each weekday. seen: (n,), observations; opening: (n, season_length), the first season's values.
+    of each weekday since it last changed. seen: (n,), observations; opening: (n, season_length), the first season's
+    values. runs: (n, season_length), see `models.weekday.recurs`. former: (n, season_length), the profile before the
+    last change, by the mean of the points; NaN without one.
     """
 
     level: Array
@@ -59,6 +73,8 @@ class SmoothingState:
     count: Array
     seen: Array
     opening: Array
+    runs: Array
+    former: Array
 
     def copy(self) -> SmoothingState:
         """Own arrays, so that an append leaves the original as it was."""
@@ -79,6 +95,8 @@ def make_state(series: int, *, season_length: int, grid: Array = GRID) -> Smooth
         count=np.zeros((series, season_length)),
         seen=np.zeros(series),
         opening=np.zeros((series, season_length)),
+        runs=np.zeros((series, season_length)),
+        former=np.full((series, season_length), np.nan),
     )
 
 
@@ -125,6 +143,8 @@ def advance(
         state.count,
         state.seen,
         state.opening,
+        state.runs,
+        state.former,
         np.ascontiguousarray(z),
         np.ascontiguousarray(day_types, dtype=np.int64),
         grid,
@@ -154,6 +174,8 @@ def _advance(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for t
     count: Array,
     seen: Array,
     opening: Array,
+    runs: Array,
+    former: Array,
     z: Array,
     types: Days,
     grid: Array,
@@ -186,7 +208,21 @@ def _advance(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for t
                     for p in range(points):
                         error[p] = z[i, t] - seasons[kind, p]
                     lose(losses, levels, trends, parameters, due, error)
-                    bound(error, levels, trends, variances, parameters, seen[i] - length, seen[i] > SETTLED)
+                    side = bound(error, levels, trends, variances, parameters, seen[i] - length, seen[i] > SETTLED)
+                    _watch(
+                        seasons[kind],
+                        error,
+                        runs[i],
+                        former[i],
+                        count[i],
+                        kind,
+                        side,
+                        z[i, t],
+                        levels,
+                        trends,
+                        variances,
+                        parameters,
+                    )
                     opening_gain = 1.0 / (seen[i] + 1.0) if seen[i] < SETTLED else 0.0
                     season_gain = 1.0 / (count[i, kind] + 1.0) if length > 1 else -1.0
                     learn(error, levels, trends, seasons, kind, parameters, opening_gain, season_gain)
@@ -201,6 +237,34 @@ def _advance(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for t
                 if seen[i] >= length:
                     _forecast(levels, trends, seasons, losses, grid, types, t, caps[i, at], out[i, at])
                 at += 1
+
+
+@kernel
+def _watch(  # noqa: PLR0913, PLR0917 - as above
+    season: Array,
+    error: Array,
+    runs: Array,
+    former: Array,
+    count: Array,
+    kind: int,
+    side: float,
+    value: float,
+    level: Array,
+    trend: Array,
+    variance: Array,
+    parameters: Array,
+) -> None:
+    """Where a weekday has another place in the week, put its profile there, and the innovation with it; in place."""
+    back = side != 0.0 and count[kind] < KNOWN and fits(former[kind], value, level, trend, variance, parameters)
+    if recurs(runs, kind, side) or back:
+        place, was = former[kind] if back else np.nan, season.mean()
+        replace_season(season, place, error, value, level, trend, parameters)
+        if back:
+            runs[kind] = 0.0
+        else:
+            count[kind] = 0.0
+        if abs(runs[kind]) <= WEEKS:  # else the change goes on, and what was before it is known
+            former[kind] = was
 
 
 @kernel

@@ -33,6 +33,8 @@ DUE_CELL = LONGEST_LEAD
 AGE_BINS = (*range(15), 16, 18, 21, 24, 28, 32, 36, 42, 49, 56, 70, 91, 120, 160)
 DUE_BINS = (-270, -180, -130, -90, -60, -45, -35, -28, -21, -17, -14, -12, *range(-10, 8), 10, 14, 21, 28, 42)
 """First age, and first period after the due day, of each bin: cells of a bin share their hazards."""
+BINS = max(len(AGE_BINS), len(DUE_BINS) + 1)
+"""Bins of the clock that has most."""
 
 
 def bin_of_cells() -> Ints:
