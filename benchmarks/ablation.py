@@ -77,7 +77,7 @@ FADE = 'advance.__kwdefaults__["half_life"] = 1e6'
 
 VARIANTS: tuple[Variant, ...] = (
     Variant("the cascade", {"cascade": "LEAST_OBSERVED = 10**9"}),
-    Variant("the univariate forecast below the first stage", {"cascade": "RIDGE, SAME_PERIOD = 1e9, 1.0"}),
+    Variant("the univariate forecast below the first stage", {"transition": "RIDGE, SAME_PERIOD = 1e9, 1.0"}),
     Variant("weekdays below the first stage", {"conversion": FLAT + FLAT_FORECAST, "lag": FLAT}),
     Variant("due dates", {"spells": MOVES.format(exits="exits", due="None")}),
     Variant("which due days are sought", {"pickup": "START = 1e12"}),
@@ -134,7 +134,7 @@ VARIANTS: tuple[Variant, ...] = (
             """
         },
     ),
-    Variant("forgetting of the experts' errors", {"combination": FADE, "cascade": "HALF_LIFE = 1e6"}),
+    Variant("forgetting of the experts' errors", {"combination": FADE, "transition": "HALF_LIFE = 1e6"}),
     Variant("neighbouring steps", {"combination": "NEIGHBOUR = 0.0", "intervals": "NEIGHBOUR = 0.0"}),
     Variant("clipping of outliers", {"level": "CLIP = 1e9", "recursion": "CLIP = 1e9"}),
     Variant(

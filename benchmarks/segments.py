@@ -19,7 +19,7 @@ import numpy.typing as npt
 from benchmarks.cases import case_folders
 from benchmarks.losses import HORIZON, Rows, history_at, real_sources
 from benchmarks.report import Bar, Result
-from models import cascade, engine, univariate
+from models import cascade, engine, transition, univariate
 from models.calendar import make_calendar
 from models.forecast import Forecast
 from models.funnel import TOTAL, Funnel
@@ -140,7 +140,7 @@ def alone(expert: str | None) -> Iterator[None]:
     """The product with segments that do not share the total; by one expert of each, if that is given."""
     changes: list[tuple[ModuleType, str, object]] = [(engine, "coherent", lambda *parts: parts)]
     if expert == "cascade":
-        changes += [(cascade, "RIDGE", float(MUCH)), (cascade, "SAME_PERIOD", 1.0)]
+        changes += [(transition, "RIDGE", float(MUCH)), (transition, "SAME_PERIOD", 1.0)]
     elif expert is not None:
         changes.append((cascade, "LEAST_OBSERVED", MUCH))
     if expert in univariate.EXPERTS:

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from models.calibration import SeriesForecasts
-from models.cascade import Panel
 from models.completion import completed
 from models.doubt import Doubt, mixed
 from models.effects import told_of
@@ -22,6 +21,7 @@ from models.memory import (
     join,
     part_of_memory,
 )
+from models.panel import Panel
 from models.responses import responses_of_state
 from models.value import Priced
 

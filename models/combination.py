@@ -108,8 +108,8 @@ def advance(
 
     Returns
     -------
-    The new state, the combined forecasts (n, origins.every, horizon), and the weights at the cutoff
-    (n, buckets, experts).
+    The new state, the combined forecasts (n, origins.every, horizon), and the weights at the new origins and the cutoff
+    (n, origins.asked, buckets, experts).
     """
     state = state.copy()
     experts, series, many, horizon = forecasts.shape
@@ -118,7 +118,7 @@ def advance(
         prior = np.full((series, many, experts), 1 / experts)
     together = np.zeros((series, many, horizon))
     together[:, : combined.shape[1]] = combined
-    final = np.zeros_like(state.weights)
+    known = np.zeros((series, len(origins.asked), *state.weights.shape[1:]))
     _advance(
         state.absolute,
         state.cross,
@@ -139,9 +139,9 @@ def advance(
         ridge,
         2.0 ** (1.0 / half_life),
         together,
-        final,
+        known,
     )
-    return state, together, final
+    return state, together, known
 
 
 @kernel
@@ -165,7 +165,7 @@ def _advance(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for t
     ridge: float,
     growth: float,
     combined: Array,
-    final: Array,
+    known: Array,
 ) -> None:
     horizon, last = forecasts.shape[3], origins.size - 1
     for i in range(counts.shape[0]):
@@ -213,10 +213,12 @@ def _advance(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for t
                         weights[i],
                     )
                 clock[i, 1] += 1.0
+                known[i, at - pending] = weights[i]
                 _mix(together[at], weights[i], bucket, combined[i, at])
                 at += 1
-        _weigh(absolute[i], gram[i], cross[i], square[i], mass[i], seen[i] / lengths, prior[i, last], ridge, final[i])
-        _mix(together[last], final[i], bucket, combined[i, last])
+        now = known[i, last - pending]
+        _weigh(absolute[i], gram[i], cross[i], square[i], mass[i], seen[i] / lengths, prior[i, last], ridge, now)
+        _mix(together[last], now, bucket, combined[i, last])
 
 
 @kernel

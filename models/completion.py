@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from models.calibration import SeriesForecasts
-from models.cascade import Panel
 from models.forecast import QUANTILES
+from models.panel import Panel
 from models.value import Priced
 
 Array = npt.NDArray[np.float64]

@@ -102,6 +102,19 @@ class Departures:
         self._errors[:, stage], self.doubts[:, stage], self._issued[:, stage] = errors, doubts, held
         return held
 
+    def swing(self, stage: int, mean: Array) -> Array:
+        """How far a stage's forecasts are in doubt, (funnels, origins.asked, horizon), as a standard deviation that all
+        steps share; `mean` is (funnels, origins.every, horizon).
+        """
+        pending = len(self._origins.pending)
+        swing: Array = np.sqrt(self.doubts[:, stage, pending:]) * mean[:, pending:]
+        return swing
+
+    def inherit(self, stage: int, swing: Array, mean: Array) -> None:
+        """Add what the stage before swings by to the doubts of this one; both (funnels, origins.asked, horizon)."""
+        share = np.divide(swing, mean, out=np.zeros(swing.shape), where=mean > 0)
+        self.doubts[:, stage, len(self._origins.pending) :] += share**2
+
     def doubts_with(self, others: Array | None) -> Array:
         """The doubts of departures and, where there are any, of something else."""
         return self.doubts if others is None else self.doubts + others

@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from models import calibration, cascade, departure, effects, monthly, scoring, univariate, value
 from models.calibration import SeriesForecasts
-from models.cascade import Panel, TransitionState
 from models.origins import make_origins
+from models.panel import Panel
+from models.transition import TransitionState, make_transitions
 
 Array = npt.NDArray[np.float64]
 
@@ -57,7 +58,7 @@ def make_state(
         0,
         univariate.make_state(funnels * stages, **size),
         calibration.make_state(funnels * stages, **size),
-        cascade.make_transitions(funnels, entities=entities, **size),
+        make_transitions(funnels, entities=entities, **size),
         np.zeros((funnels, stages)),
         departure.make_state(funnels, stages=stages, horizon=horizon),
         value.make_state(funnels, entities=entities, **size) if valued else None,

@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from models import effects
-from models.cascade import Panel
 from models.declared import Declared
 from models.funnels import PanelState, make_state
 from models.origins import make_origins
+from models.panel import Panel
 from models.state import pack, unpack
 from models.value import Priced
 

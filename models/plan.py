@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from models.blocks import Block, Wishes, priced_part
 from models.calendar import Calendar, number_from_day
-from models.cascade import Panel
 from models.declared import make_declared
 from models.doubt import Doubt, make_doubt
 from models.forecast import STEP_DAYS
@@ -18,6 +17,7 @@ from models.funnel import SEASON_LENGTH, TOTAL
 from models.history import History
 from models.memory import Frame, Memory, digests_of, gathered, memory_from_bytes, part_of_memory, renamed
 from models.observance import infer_observance
+from models.panel import Panel
 from models.spells import moves_of_history
 from models.value import Priced, priced_of_history
 

@@ -111,7 +111,7 @@ def roll(
         experts=experts[:, :, :-1][:, :, waiting].transpose(1, 0, 2, 3),
         mean=mean[:, :-1][:, waiting],
     )
-    return Rolling(mean, origins, weights, caps, experts[:, :, -1], after)
+    return Rolling(mean, origins, weights[:, -1], caps, experts[:, :, -1], after)
 
 
 def run_experts(

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from models import calibration, cascade, departure, scoring
 from models.calibration import SeriesForecasts
-from models.cascade import Panel, Passed, TransitionState
+from models.cascade import Passed
 from models.effects import Learning
 from models.entities import NEVER
 from models.forecast import STEP_DAYS
@@ -27,8 +27,10 @@ from models.history import History
 from models.kernel import kernel
 from models.monthly import Months
 from models.origins import Origins
+from models.panel import Panel
 from models.skill import MEASURES
 from models.spells import moves_of_history
+from models.transition import TransitionState, make_transitions
 from models.univariate import GROWTH, RECENT, recent_maximum
 
 Array = npt.NDArray[np.float64]
@@ -84,7 +86,7 @@ def make_state(funnels: int, *, entities: Sequence[bool], horizon: int, season_l
         recent=np.full((funnels * stages, RECENT), np.nan),
         mean=np.zeros((funnels * stages, 0, horizon)),
         calibration=calibration.make_state(funnels * stages, horizon=horizon, season_length=season_length),
-        transitions=cascade.make_transitions(funnels, entities=entities, horizon=horizon, season_length=season_length),
+        transitions=make_transitions(funnels, entities=entities, horizon=horizon, season_length=season_length),
         observed=np.zeros((funnels, stages)),
         departures=departure.make_state(funnels, stages=stages, horizon=horizon),
     )

@@ -16,7 +16,7 @@ def weights(*experts: np.ndarray, counts: np.ndarray) -> np.ndarray:
     forecasts = np.array([expert[steps] for expert in experts])[:, None]
     state = make_state(1, experts=len(experts), horizon=HORIZON)
     combined = np.zeros((1, 0, HORIZON))
-    return advance(state, forecasts, counts[None, :PERIODS], origins=origins, combined=combined)[2][0, 1]
+    return advance(state, forecasts, counts[None, :PERIODS], origins=origins, combined=combined)[2][0, -1, 1]
 
 
 def test_an_expert_that_was_far_off_does_not_set_the_scale_of_its_own_error():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 from itertools import pairwise
 
@@ -14,7 +15,7 @@ from models.calendar import Calendar
 from models.engine import fit
 from models.forecast import QUANTILES, Forecast
 from models.funnel import DeclaredDay
-from models.history import History
+from models.history import NEVER, Entities, History
 from models.origins import make_origins
 
 HORIZON, PERIODS, START = 28, 200, date(2023, 1, 2)
@@ -301,4 +302,75 @@ def test_an_issued_interval_is_scored_as_it_was_issued():
         made = fit(history(later[:end]), calendar=Calendar(), horizon=HORIZON, before=memory)
         memory = made.memory
     whole = fit(history(later), calendar=Calendar(), horizon=HORIZON)
+    assert repr(made.scorecard) == repr(whole.scorecard)
+
+
+def funnel(days: int, factor: float, *, entities: bool, stays: bool = True, periods: int = PERIODS) -> History:
+    """Leads whose last days before PERIODS are wild, and those of them that are won about a week later."""
+    generator = np.random.default_rng(5)
+    rates = 60 * shape(periods)
+    rates[PERIODS - days : None if stays else PERIODS] *= factor
+    entered = np.repeat(np.arange(periods), generator.poisson(rates))
+    won = np.where(generator.random(len(entered)) < 0.5, entered + 4 + generator.poisson(4, len(entered)), NEVER)
+    known = np.stack([entered, np.where(won < periods, won, NEVER)], axis=1).astype(np.int32)
+    counts = np.stack([np.bincount(each[each != NEVER], minlength=periods) for each in known.T]).astype(np.float64)
+    if not entities:
+        return History(START, "day", (), ("lead", "won"), counts[None], counted=("lead", "won"))
+    none, nobody = np.full(len(known), NEVER, dtype=np.int32), np.zeros(len(known), dtype=np.int32)
+    told = Entities(known, nobody, none, np.full(len(known), np.nan))
+    return History(START, "day", (), ("lead", "won"), counts[None], entities=told)
+
+
+@pytest.mark.parametrize("entities", [False, True])
+def test_later_stages_inherit_the_doubt_with_the_inflow(entities):
+    plain = fit(funnel(5, 1.0, entities=entities), calendar=Calendar(), horizon=HORIZON, scored=False).forecasts[1]
+    made = fit(funnel(5, 3.0, entities=entities), calendar=Calendar(), horizon=HORIZON, scored=False).forecasts[1]
+    late = slice(14, HORIZON)
+    back, stays = 30 * WEEK.mean(), 90 * WEEK.mean()
+    width, usual = (each.quantiles[late, HIGH] - each.quantiles[late, LOW] for each in (made, plain))
+    assert (width > 2 * usual).all()
+    assert (made.quantiles[late, LOW] < 1.2 * back).all()
+    assert made.quantiles[late, HIGH].mean() > 0.65 * stays
+    before = slice(0, 3)  # too early for any of the next leads to be won
+    assert (made.quantiles[before, HIGH] - made.quantiles[before, LOW] < 2.2 * (usual.mean() + 1)).all()
+
+
+def test_what_a_stage_swings_by_is_its_doubt_and_that_of_the_stage_after_it_grows_by_its_square():
+    origins = make_origins(0, periods=PERIODS, horizon=HORIZON)
+    state = departure.make_state(1, stages=2, horizon=HORIZON)
+    counts = noisy(60 * shape(PERIODS))[None, None].repeat(2, axis=1)
+    departures = departure.Departures(state, counts, np.full((1, 2, 120), np.nan), origins=origins)
+    departures.doubts[0, 0, -1] = 0.25
+    mean = np.full((1, len(origins.every), HORIZON), 40.0)
+    swing = departures.swing(0, mean)
+    assert_allclose(swing[0, -1], 20.0)
+    assert_array_equal(swing[0, :-1], 0.0)
+    departures.doubts[0, 1, -1] = 0.01
+    after = np.full((1, len(origins.asked), HORIZON), 10.0)
+    after[0, -1, 0] = 0.0
+    departures.inherit(1, swing / 4, after)
+    assert_allclose(departures.doubts[0, 1, -1, 1:], 0.01 + 0.25)
+    assert departures.doubts[0, 1, -1, 0] == 0.01
+    assert_array_equal(departures.doubts[0, 1, :-1], 0.0)
+
+
+@pytest.mark.parametrize("entities", [False, True])
+def test_with_an_inherited_doubt_in_pieces_it_is_one_pass(entities):
+    def until(end: int) -> History:
+        whole = funnel(6, 3.0, entities=entities, periods=PERIODS + 12)
+        counts = whole.counts[:, :, :end]
+        if not entities:
+            return replace(whole, counts=counts)
+        here = whole.entities.days[:, 0] < end
+        days = np.where(whole.entities.days[here] < end, whole.entities.days[here], NEVER)
+        cut = (whole.entities.segment[here], whole.entities.due[here], whole.entities.value[here])
+        return replace(whole, counts=counts, entities=Entities(days, *cut))
+
+    memory: tuple[bytes, ...] = ()
+    for end in (150, PERIODS - 4, PERIODS - 1, PERIODS, PERIODS + 1, PERIODS + 5, PERIODS + 12):
+        made = fit(until(end), calendar=Calendar(), horizon=HORIZON, before=memory)
+        memory = made.memory
+    whole = fit(until(PERIODS + 12), calendar=Calendar(), horizon=HORIZON)
+    assert made.refitted == 0
+    assert memory == whole.memory
     assert repr(made.scorecard) == repr(whole.scorecard)

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.testing import assert_allclose, assert_array_equal
 
 from models.calendar import HOLIDAY
-from models.cascade import Panel
 from models.doubt import Doubt, make_doubt, mixed, mixture_quantiles
 from models.forecast import QUANTILES
 from models.funnels import forecast_funnels, make_state
 from models.metrics import quantile_loss
+from models.panel import Panel
 
 LOW, HIGH = np.linspace(1, 3, len(QUANTILES)), np.linspace(90, 110, len(QUANTILES))
 

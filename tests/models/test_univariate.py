@@ -129,7 +129,7 @@ def combine(forecasts, counts, origins: Origins):
     state = make_state(1, experts=len(forecasts), horizon=HORIZON)
     nothing = np.zeros((1, 0, HORIZON))
     _, combined, weights = advance(state, forecasts[:, None], counts[None], origins=origins, combined=nothing)
-    return combined[0], weights[0]
+    return combined[0], weights[0, -1]
 
 
 def test_rolling_origins_stay_where_they_are_as_history_grows():
