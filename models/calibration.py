@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models import intervals, scoring, univariate
-from models.origins import Origins, bucket_of_steps, make_origins
+from models.origins import Origins, bucket_of_steps, gap_of, make_origins
 from models.quantiles import SCORES, count_quantiles
 from models.skill import MEASURES
 
@@ -101,7 +101,7 @@ def calibrate(  # noqa: PLR0913 - each is said by its name
         As `mean`, relative variance that is added to what errors teach; None: none is.
     """
     horizon, rolling = mean.shape[2], origins.every[:-1]
-    chosen = scoring.is_scored(rolling, start_day, seen=seen) & scored
+    chosen = scoring.is_scored(rolling, start_day, seen=seen, gap=origins.gap) & scored
     learnt, spread = intervals.advance(
         state.intervals,
         mean,
@@ -118,7 +118,7 @@ def calibrate(  # noqa: PLR0913 - each is said by its name
         doubts=None if doubts is None else doubts[:, :-1][:, chosen],
     )
     index = rolling[chosen]
-    slots = (index + seen + start_day) // scoring.SCORED_GAP % scoring.ORIGINS_KEPT
+    slots = (index + seen + start_day) // (scoring.SCORED * origins.gap) % scoring.ORIGINS_KEPT
     measured = scoring.advance(state.scoring, issued, counts, origins=index, slots=slots)
     waiting = origins.waiting(periods=counts.shape[1], horizon=horizon)
     still = waiting[chosen]
@@ -140,7 +140,7 @@ def forecast_series(
     `day_types` (periods + horizon,): see `smoothing.advance`; `start_day`: absolute number of the first period.
     """
     size = {"horizon": horizon, "season_length": season_length}
-    origins = make_origins(start_day, periods=counts.shape[1], horizon=horizon)
+    origins = make_origins(start_day, periods=counts.shape[1], horizon=horizon, gap=gap_of(season_length))
     rolling = univariate.roll(univariate.make_state(len(counts), **size), counts, day_types, origins=origins)
     fresh = make_state(len(counts), **size)
     calibrated = calibrate(fresh, rolling.mean, counts, origins=origins, start_day=start_day, seen=0, scored=False)

@@ -21,8 +21,8 @@ from models.origins import ORIGIN_GAP, Origins
 Array = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-SHORTEST, LONGEST = 2, 21
-"""Periods of a departure; after the longest the experts have learnt what stayed."""
+SHORTEST, LONGEST, LONGEST_WEEKS = 2, 21, 4
+"""Periods of a departure, the last where they are weeks; after the longest the experts have learnt what stayed."""
 BEFORE, LEAST_BEFORE = 28, 14
 """Periods before it that tell how far forecasts err, and how many of them have to be known."""
 KEPT = BEFORE + LONGEST
@@ -131,7 +131,7 @@ class Departures:
 def _advance(
     errors: Array, counts: Array, every: Ints, pending: int, caps: Array, season: int, mean: Array, doubts: Array
 ) -> None:
-    horizon = mean.shape[2]
+    horizon, longest = mean.shape[2], LONGEST if season > 1 else LONGEST_WEEKS
     back = np.empty(horizon)
     for i in range(mean.shape[0]):
         newest, at = -1, pending
@@ -142,7 +142,7 @@ def _advance(
                 if newest >= 0 and t - every[newest] <= horizon:
                     errors[i, KEPT + t] = _error(counts[i, LONGEST + t], mean[i, newest, t - every[newest] - 1])
             while at < every.size and every[at] == t:
-                length, origin, lift = _departed(errors[i], counts[i], every, at, mean[i])
+                length, origin, lift = _departed(errors[i], counts[i], every, at, mean[i], longest)
                 if length > 0:
                     _return(mean[i, at], mean[i, origin, t - every[origin] :], season, back)
                     _both(mean[i, at], back, length, lift, caps[i, at - pending], doubts[i, at])
@@ -155,12 +155,12 @@ def _error(count: float, expected: float) -> float:
 
 
 @kernel
-def _departed(errors: Array, counts: Array, every: Ints, at: int, mean: Array) -> tuple[int, int, float]:
+def _departed(errors: Array, counts: Array, every: Ints, at: int, mean: Array, longest: int) -> tuple[int, int, float]:
     """Periods from the first to the last of the longest departure up to an origin (0: none), the newest origin before
     it, and what came over what had been forecast there.
     """
     last, horizon = every[at], mean.shape[1]
-    for length in range(LONGEST, SHORTEST - 1, -1):
+    for length in range(longest, SHORTEST - 1, -1):
         first = last - length + 1
         origin = at - 1
         while origin >= 0 and every[origin] >= first:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from models import calibration, cascade, departure, effects, monthly, scoring, univariate, value
 from models.calibration import SeriesForecasts
-from models.origins import make_origins
+from models.origins import gap_of, make_origins
 from models.panel import Panel
 from models.transition import TransitionState, make_transitions
 
@@ -76,7 +76,8 @@ def forecast_funnels(
     Returns the forecasts in counts, those in money (None where there is none), and the state after.
     """
     funnels, stages, periods = panel.counts.shape
-    origins = make_origins(panel.start_day, periods=periods, horizon=horizon, seen=state.seen)
+    gap = gap_of(panel.season_length)
+    origins = make_origins(panel.start_day, periods=periods, horizon=horizon, seen=state.seen, gap=gap)
     counts, taught = (known.reshape(funnels * stages, periods) for known in (panel.counts, panel.taught()))
     rolling = univariate.roll(state.univariate, counts, panel.day_types, origins=origins, taught=taught)
     shape = (funnels, stages, len(origins.every), horizon)

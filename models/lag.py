@@ -19,17 +19,24 @@ from models.weekday import make_places, watch_place
 Array = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-LAGS: tuple[tuple[int, int], ...] = (
-    (0, 1), (2, 3), (4, 6), (7, 9), (10, 13), (14, 17), (18, 21), (22, 27), (28, 35),
-)  # fmt: skip
-"""First and last lag of each range, periods."""
-FIRST_LAG = np.array([first for first, _ in LAGS])
-LAST_LAG = np.array([last for _, last in LAGS])
-LONGEST = LAGS[-1][1] + 1
-HALF_LIFE = 90.0
-"""Half-life of what the weights are learnt from, and of the day types' factors."""
-LEVEL_HALF_LIFE = 5.0
-"""Half-life of the level, periods."""
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reach:
+    """How far a transition looks back, in periods.
+
+    lags: (2, ranges), first and last lag of each range of lags. half_life: of what the weights are learnt from, and of
+    the day types' factors; level_half_life: of the level.
+    """
+
+    lags: Ints
+    half_life: float
+    level_half_life: float
+
+
+DAYS = Reach(
+    np.array([[0, 2, 4, 7, 10, 14, 18, 22, 28], [1, 3, 6, 9, 13, 17, 21, 27, 35]]), half_life=90.0, level_half_life=5.0
+)
+WEEKS = Reach(np.array([[0, 1, 2, 3, 4, 6], [0, 1, 2, 3, 5, 8]]), half_life=26.0, level_half_life=2.0)
 LEVEL_WEIGHT = 5.0
 """Counts' worth of a level of 1."""
 RIDGE = 0.02
@@ -42,9 +49,10 @@ ITERATIONS = 60
 class LagState:
     """What a counted transition's past leaves behind in n funnels; all float64.
 
-    gram (n, lags, lags), cross (n, lags): discounted products. total, days (n, day types): shares of the running mean,
-    and days. smooth (n, LONGEST), window (n, season_length): season means and counts of the stage before, newest last.
-    expected (n, lags), actual (n, 1): of the level. size (n, 2): running sum of the stage after, and its weight.
+    gram (n, ranges, ranges), cross (n, ranges): discounted products. total, days (n, day types): shares of the running
+    mean, and days. smooth (n, longest lag + 1), window (n, season_length): season means and counts of the stage before,
+    newest last. expected (n, ranges), actual (n, 1): of the level. size (n, 2): running sum of the stage after, and its
+    weight.
     places: see `models.weekday.make_places`, of total and days, and noise (n, 2), see `models.weekday.watch_place`.
     """
 
@@ -65,15 +73,21 @@ class LagState:
         return LagState(*[getattr(self, name).copy() for name in LagState.__slots__])
 
 
+def reach_of(season_length: int) -> Reach:
+    """Of periods with a season they are days, without one weeks."""
+    return DAYS if season_length > 1 else WEEKS
+
+
 def make_state(funnels: int, *, season_length: int) -> LagState:
     """Return the state before the first period."""
-    lags, kinds = len(LAGS), season_length + 1
+    reach, kinds = reach_of(season_length), season_length + 1
+    lags, longest = reach.lags.shape[1], int(reach.lags[1, -1])
     return LagState(
         gram=np.zeros((funnels, lags, lags)),
         cross=np.zeros((funnels, lags)),
         total=np.zeros((funnels, kinds)),
         days=np.zeros((funnels, kinds)),
-        smooth=np.full((funnels, LONGEST), np.nan),
+        smooth=np.full((funnels, longest + 1), np.nan),
         window=np.full((funnels, season_length), np.nan),
         expected=np.zeros((funnels, lags)),
         actual=np.zeros((funnels, 1)),
@@ -92,7 +106,7 @@ def advance(
     origins, horizon); the rest as in `conversion.advance`. Of an origin that is there twice the forecasts are by the
     same weights.
     """
-    state = state.copy()
+    state, reach = state.copy(), reach_of(state.window.shape[1])
     forecasts = np.zeros(inflow.shape)
     _advance(
         state.gram,
@@ -106,6 +120,9 @@ def advance(
         state.size,
         state.places,
         state.noise,
+        reach.lags,
+        0.5 ** (1.0 / reach.half_life),
+        0.5 ** (1.0 / reach.level_half_life),
         np.ascontiguousarray(before),
         np.ascontiguousarray(after),
         np.ascontiguousarray(day_types, dtype=np.int64),
@@ -118,14 +135,14 @@ def advance(
 
 def responses(state: LagState, day_types: Ints) -> Array:
     """What forecasts are linear in, (n, 1 + horizon, horizon), as in `conversion.responses`; row 0 is of the past."""
-    horizon = len(day_types)
+    horizon, lags = len(day_types), reach_of(state.window.shape[1]).lags
     out = np.zeros((len(state.gram), 1 + horizon, horizon))
     types, nobody = np.ascontiguousarray(day_types, dtype=np.int64), np.zeros(horizon)
     for row, answer in enumerate(out):
         weights = _scaled_weights(state.gram[row], state.cross[row], state.expected[row], state.actual[row])
         factors = _factors(state.total[row], state.days[row])
-        _forecast(state.smooth[row], state.window[row], weights, factors, types, nobody, answer[0])
-        _responses(state.window[row], weights, factors, types, answer[1:])
+        _forecast(state.smooth[row], state.window[row], weights, lags, factors, types, nobody, answer[0])
+        _responses(state.window[row], weights, lags, factors, types, answer[1:])
     return out
 
 
@@ -142,6 +159,9 @@ def _advance(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for t
     size: Array,
     places: Array,
     noise: Array,
+    lags: Ints,
+    decay: float,
+    level_decay: float,
     before: Array,
     after: Array,
     types: Ints,
@@ -149,7 +169,6 @@ def _advance(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for t
     inflow: Array,
     out: Array,
 ) -> None:
-    decay, level_decay = 0.5 ** (1.0 / HALF_LIFE), 0.5 ** (1.0 / LEVEL_HALF_LIFE)
     for row in range(before.shape[0]):
         grams, crosses, recent, running = gram[row], cross[row], smooth[row], window[row]
         totals, kinds, promised, came, mean = total[row], days[row], expected[row], actual[row], size[row]
@@ -157,7 +176,7 @@ def _advance(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for t
         for t in range(-1, before.shape[1]):  # -1: from the state as it is
             if t >= 0:
                 _push(recent, running, before[row, t])
-                features, count = _features(recent), after[row, t]
+                features, count = _features(recent, lags), after[row, t]
                 if not np.isnan(count):
                     totals *= decay
                     kinds *= decay
@@ -184,7 +203,7 @@ def _advance(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for t
             if at < origins.size and origins[at] == t:
                 weights, factors = _scaled_weights(grams, crosses, promised, came), _factors(totals, kinds)
                 while at < origins.size and origins[at] == t:
-                    _forecast(recent, running, weights, factors, types[t + 1 :], inflow[row, at], out[row, at])
+                    _forecast(recent, running, weights, lags, factors, types[t + 1 :], inflow[row, at], out[row, at])
                     at += 1
 
 
@@ -200,14 +219,14 @@ def _push(smooth: Array, window: Array, count: float) -> None:
 
 
 @kernel
-def _features(smooth: Array) -> Array:
+def _features(smooth: Array, lags: Ints) -> Array:
     """Sums of season means over the ranges of lags; before the first period it was as in the first."""
-    features = np.zeros(FIRST_LAG.size)
+    features = np.zeros(lags.shape[1])
     first = 0
     while first < smooth.size - 1 and np.isnan(smooth[first]):
         first += 1
     for i in range(features.size):
-        for lag in range(FIRST_LAG[i], LAST_LAG[i] + 1):
+        for lag in range(lags[0, i], lags[1, i] + 1):
             value = smooth[max(smooth.size - 1 - lag, first)]
             if not np.isnan(value):
                 features[i] += value
@@ -256,21 +275,21 @@ def _weights(gram: Array, cross: Array) -> Array:
 
 @kernel
 def _forecast(
-    smooth: Array, window: Array, weights: Array, factors: Array, types: Ints, inflow: Array, out: Array
+    smooth: Array, window: Array, weights: Array, lags: Ints, factors: Array, types: Ints, inflow: Array, out: Array
 ) -> None:
     later, recent = smooth.copy(), window.copy()
     for h in range(out.size):
         _push(later, recent, inflow[h])
-        out[h] = factors[types[h]] * (weights * _features(later)).sum()
+        out[h] = factors[types[h]] * (weights * _features(later, lags)).sum()
 
 
 @kernel
-def _responses(window: Array, weights: Array, factors: Array, types: Ints, out: Array) -> None:
+def _responses(window: Array, weights: Array, lags: Ints, factors: Array, types: Ints, out: Array) -> None:
     """What one entrant at each step (row) brings: it raises the season means of its step and of those after it."""
     season, horizon = window.size, types.size
-    by_lag = np.zeros(LAST_LAG[-1] + 1)
+    by_lag = np.zeros(lags[1, -1] + 1)
     for i in range(weights.size):
-        by_lag[FIRST_LAG[i] : LAST_LAG[i] + 1] = weights[i]
+        by_lag[lags[0, i] : lags[1, i] + 1] = weights[i]
     for h in range(horizon):
         for step in range(h + 1):
             for later in range(step, min(step + season, h + 1)):

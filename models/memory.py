@@ -17,13 +17,14 @@ import numpy.typing as npt
 from models import effects
 from models.declared import Declared
 from models.funnels import PanelState, make_state
-from models.origins import make_origins
+from models.origins import gap_of, make_origins
 from models.panel import Panel
 from models.state import pack, unpack
 from models.value import Priced
 
 AnyArray = npt.NDArray[Any]
 Flags = npt.NDArray[np.bool_]
+Days = npt.NDArray[np.int64]
 State = TypeVar("State")
 
 FORMAT = 16
@@ -166,16 +167,22 @@ def renamed(memory: Memory, declared: Declared | None) -> Memory:
     state, horizon = memory.state.effects, memory.frame.horizon
     if state is None:  # nothing was declared, so that forecasts are what they are without effects
         state = effects.make_state(len(memory.segments), stages=len(memory.frame.stages), names=0, horizon=horizon)
-        pending = make_origins(memory.frame.start_day, periods=0, horizon=horizon, seen=memory.state.seen).pending
+        pending = _pending(memory.frame, memory.state.seen)
         expected = memory.state.departures.plain
         state = effects.EffectState(state.sums, expected, np.zeros((*expected.shape[:2], len(pending), horizon)))
     state = effects.renamed(state, memory.names, names) if names else None
     return replace(memory, state=replace(memory.state, effects=state), names=names)
 
 
+def _pending(frame: Frame, seen: int) -> Days:
+    """Rolling origins with targets after `seen` periods, see `origins.Origins`."""
+    gap = gap_of(frame.season_length)
+    return make_origins(frame.start_day, periods=0, horizon=frame.horizon, seen=seen, gap=gap).pending
+
+
 def _open_steps(frame: Frame, seen: int) -> Flags:
     """Which steps of which pending origins have not arrived after `seen` periods, (pending, horizon)."""
-    pending = make_origins(frame.start_day, periods=0, horizon=frame.horizon, seen=seen).pending
+    pending = _pending(frame, seen)
     return np.asarray(pending[:, None] + np.arange(1, frame.horizon + 1) >= 0)
 
 

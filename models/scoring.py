@@ -1,6 +1,6 @@
 """Scores of the forecasts made at past origins, kept as running sums as their actuals arrive.
 
-Every SCORED_GAP periods a rolling origin is scored: its forecast, and the spread around it, are those that were
+Every SCORED rolling origins one is scored: its forecast, and the spread around it, are those that were
 possible there. The sums of the last ORIGINS_KEPT scored origins are held apart, so that the oldest can go.
 """
 
@@ -13,15 +13,15 @@ import numpy.typing as npt
 
 from models.forecast import MEDIAN, QUANTILES
 from models.kernel import kernel
-from models.origins import ORIGIN_GAP, bucket_of_steps
+from models.origins import bucket_of_steps
 from models.quantiles import SCORES, count_quantiles
 from models.skill import MEASURES
 
 Array = npt.NDArray[np.float64]
 Days = npt.NDArray[np.int64]
 
-SCORED_GAP = 5 * ORIGIN_GAP
-"""Periods between scored origins; no multiple of a week, so that every weekday has its turn."""
+SCORED = 5
+"""One of so many rolling origins is scored; no multiple of a week, so that every weekday has its turn."""
 ORIGINS_KEPT = 8
 LEAST_SCORED = 28
 """Periods of history before the first scored origin."""
@@ -61,10 +61,12 @@ class Issued:
     doubts: Array | None = None
 
 
-def is_scored(origins: Days, start_day: int, *, seen: int) -> npt.NDArray[np.bool_]:
-    """Which rolling origins are scored; they are indices after `seen` periods, the first of which is `start_day`."""
+def is_scored(origins: Days, start_day: int, *, seen: int, gap: int) -> npt.NDArray[np.bool_]:
+    """Which rolling origins are scored, of one every `gap` periods; they are indices after `seen` periods, the first of
+    which is `start_day`.
+    """
     index = origins + seen
-    return np.asarray(((index + start_day) % SCORED_GAP == 0) & (index >= LEAST_SCORED))
+    return np.asarray(((index + start_day) % (SCORED * gap) == 0) & (index >= LEAST_SCORED))
 
 
 def make_state(series: int, *, horizon: int, season_length: int) -> ScoringState:

@@ -54,8 +54,8 @@ def test_past_origins_are_forecast_and_scored_by_what_was_known_there():
     early = origins < 160
     assert_array_equal(one[:, early], other[:, early])
     assert not np.array_equal(one, other)
-    arrived = origins[scoring.is_scored(origins, 0, seen=0) & (origins + HORIZON < 160)]
-    slots = arrived // scoring.SCORED_GAP % scoring.ORIGINS_KEPT
+    arrived = origins[scoring.is_scored(origins, 0, seen=0, gap=5) & (origins + HORIZON < 160)]
+    slots = arrived // (5 * scoring.SCORED) % scoring.ORIGINS_KEPT
     assert scored.sums[:, slots, :, 0].all()
     assert_array_equal(scored.sums[:, slots], rescored.sums[:, slots])
     assert not np.array_equal(scored.sums, rescored.sums)
