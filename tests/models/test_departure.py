@@ -27,7 +27,9 @@ def shape(periods: int) -> np.ndarray:
     return WEEK[np.arange(periods) % 7]
 
 
-def held(counts: np.ndarray, usual: np.ndarray, now: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+def held(
+    counts: np.ndarray, usual: np.ndarray, now: np.ndarray | None = None, *, cap: float = np.inf
+) -> tuple[np.ndarray, np.ndarray]:
     """Forecast and doubts at the cutoff of a series of which `usual` (periods + HORIZON,) was always forecast, and
     `now` (HORIZON,) is at the cutoff; None: `usual` still.
     """
@@ -37,7 +39,7 @@ def held(counts: np.ndarray, usual: np.ndarray, now: np.ndarray | None = None) -
     departures = departure.Departures(state, counts[None, None], np.full((1, 1, 120), np.nan), origins=origins)
     mean = np.stack([usual[origin + 1 : origin + 1 + HORIZON] for origin in origins.every])
     mean[-1] = mean[-1] if now is None else now
-    caps = np.full((1, len(origins.asked)), np.inf)
+    caps = np.full((1, len(origins.asked)), cap)
     made = departures.hold(0, mean[None], caps=caps, season_length=7)
     return made[0, -1], departures.doubts[0, 0, -1]
 
@@ -69,6 +71,56 @@ def test_the_new_level_and_the_return_are_mixed_by_how_long_the_departure_has_la
     mixed = 1 + chance * (factor - 1)
     assert_allclose(made, mixed * usual[PERIODS:], rtol=0.01)
     assert_allclose(doubts, chance * (1 - chance) * (factor - 1) ** 2 / mixed**2, rtol=0.03)
+
+
+@pytest.mark.parametrize("noise", [1.0, 2.0])
+@pytest.mark.parametrize(
+    ("last", "departs"),
+    [
+        ([2.9, 2.9, 2.9, 2.9], False),
+        ([3.2, 3.2, 3.2, 3.2], True),
+        ([5.0, 5.0, 1.9, 5.0], False),
+        ([5.0, 5.0, 2.1, 5.0], True),
+    ],
+)
+def test_every_day_departs_by_two_deviations_of_the_noise_and_all_by_three(noise, last, departs):
+    usual = np.full(PERIODS + HORIZON, 400.0)
+    deviation = noise * np.sqrt(400.5)
+    counts = usual[:PERIODS] + deviation * np.where(np.arange(PERIODS) % 2, 1.0, -1.0)
+    counts[-4:] = 400 + deviation * np.array(last)
+    made, doubts = held(counts, usual)
+    assert (doubts > 0).all() == departs
+    assert (made > 400).all() == departs
+
+
+def test_neither_way_on_is_above_the_explosion_guard():
+    usual = 40 * shape(PERIODS + HORIZON)
+    counts = noisy(usual)
+    counts[-6:] = 30 * usual[PERIODS - 6 : PERIODS]
+    made, _ = held(counts, usual, 30 * usual[PERIODS:], cap=60.0)
+    assert made.max() <= 60.0
+    assert held(counts, usual, 30 * usual[PERIODS:])[0].min() > 60.0
+
+
+def test_doubts_of_declared_days_are_added():
+    origins = make_origins(0, periods=PERIODS, horizon=HORIZON)
+    state, counts = departure.make_state(1, stages=1, horizon=HORIZON), noisy(40 * shape(PERIODS))[None, None]
+    departures = departure.Departures(state, counts, np.full((1, 1, 120), np.nan), origins=origins)
+    departures.doubts[:] = 0.04
+    assert_array_equal(departures.doubts_with(None), departures.doubts)
+    assert_allclose(departures.doubts_with(np.full(departures.doubts.shape, 0.05)), 0.09)
+
+
+def test_days_that_are_declared_depart_from_nothing():
+    counts = noisy(60 * shape(PERIODS))
+    counts[[50, 110, -4, -3, -2, -1]] = 0.0
+    closed = [START + timedelta(days=day) for day in (50, 110, *range(PERIODS - 4, PERIODS))]
+    calendar = Calendar(declared_days=tuple(DeclaredDay("closed", day, day) for day in closed))
+    (made,) = fit(history(counts), calendar=calendar, horizon=HORIZON, scored=False).forecasts
+    (undeclared,) = fit(history(counts), calendar=Calendar(), horizon=HORIZON, scored=False).forecasts
+    assert made.mean == pytest.approx(60 * shape(PERIODS + HORIZON)[PERIODS:], rel=0.2)
+    width, wide = (each.quantiles[14:, HIGH] - each.quantiles[14:, LOW] for each in (made, undeclared))
+    assert (1.5 * width < wide).all()
 
 
 def test_after_nothing_at_all_both_are_mixed_too():

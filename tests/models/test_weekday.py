@@ -8,7 +8,7 @@ from numpy.testing import assert_array_equal
 
 from models import conversion, lag, level, smoothing
 from models.spells import CONVERTED, moves_from_days
-from models.weekday import KNOWN, recurs, side_of
+from models.weekday import KNOWN, RATE, make_places, recurs, side_of, watch_place
 
 NEVER, HORIZON = -(2**31), 28
 WEEK = np.array([1.2, 1.2, 1.1, 1.1, 1.0, 0.8, 0.6])
@@ -108,6 +108,34 @@ def test_one_or_two_saturdays_are_holidays(model, last):
 @ALL
 def test_one_saturday_as_before_is_enough_to_return(model):
     usual, made = model(weeks([])), model(weeks([0.0] * 5 + [1.0]))
+    saturday = TYPES[DAYS : DAYS + HORIZON] == SATURDAY
+    assert made[saturday] == pytest.approx(usual[saturday], rel=0.3)
+
+
+@pytest.mark.parametrize("model", [of_lag, of_conversion])
+def test_all_that_has_moved_to_one_day_is_forecast_there(model):
+    counts = weeks([])
+    counts[-28:] = np.where(TYPES[DAYS - 28 : DAYS] == 3, 700.0, 30.0)
+    made = model(counts)
+    thursday = TYPES[DAYS : DAYS + HORIZON] == 3
+    assert made[thursday] == pytest.approx(700.0, rel=0.25)
+    assert made[~thursday].mean() < 80
+
+
+def test_a_far_day_teaches_the_noise_as_one_of_two_deviations_and_not_at_all_in_a_row():
+    places, noise = make_places(1, sums=2, season_length=7)[0], np.array([2.0, 100.0])
+    sums = (np.full(8, 1e5), np.full(8, 1e3))
+    learnt = []
+    for count in (400.0, 400.0, 100.0):
+        watch_place(places, noise, sums, 3, count, 1.0, 1.0)
+        learnt.append(noise[0])
+    assert learnt[0] == learnt[1] == pytest.approx(2.0 + RATE * (4 * 2.0 - 2.0))
+    assert learnt[2] < learnt[1]
+
+
+def test_what_was_before_is_known_while_a_change_goes_on():
+    """Saturdays fall again right after they were taken to have changed; the way back is still to what they were."""
+    usual, made = of_smoothing(weeks([])), of_smoothing(weeks([0.5] * 3 + [0.1, 1.0]))
     saturday = TYPES[DAYS : DAYS + HORIZON] == SATURDAY
     assert made[saturday] == pytest.approx(usual[saturday], rel=0.3)
 
