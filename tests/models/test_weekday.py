@@ -112,6 +112,12 @@ def test_one_saturday_as_before_is_enough_to_return(model):
     assert made[saturday] == pytest.approx(usual[saturday], rel=0.3)
 
 
+def test_the_way_back_is_to_what_was_not_to_the_day_that_shows_it():
+    usual, made = of_smoothing(weeks([])), of_smoothing(weeks([0.0] * 5 + [0.8]))
+    saturday = TYPES[DAYS : DAYS + HORIZON] == SATURDAY
+    assert made[saturday].mean() > 0.78 * usual[saturday].mean()
+
+
 @pytest.mark.parametrize("model", [of_lag, of_conversion])
 def test_all_that_has_moved_to_one_day_is_forecast_there(model):
     counts = weeks([])
@@ -120,6 +126,15 @@ def test_all_that_has_moved_to_one_day_is_forecast_there(model):
     thursday = TYPES[DAYS : DAYS + HORIZON] == 3
     assert made[thursday] == pytest.approx(700.0, rel=0.25)
     assert made[~thursday].mean() < 80
+
+
+def test_days_of_a_weekday_that_changes_are_no_noise_of_the_level():
+    def dispersion(counts):
+        none = np.empty(0, dtype=np.int64)
+        start = level.make_state(1, season_length=7)
+        return level.advance(start, counts[None], TYPES, origins=none, horizon=1)[0].dispersion[0]
+
+    assert dispersion(weeks([0.0] * 3)) < 2 * dispersion(weeks([]))
 
 
 def test_a_far_day_teaches_the_noise_as_one_of_two_deviations_and_not_at_all_in_a_row():
