@@ -259,7 +259,8 @@ def _advance(  # noqa: C901, PLR0912, PLR0913, PLR0917 - one pass over time, in 
                 came *= level_decay
                 here, now = by_bin(waiting), worth * moved_on(moves[first:row])
                 if types[t] < season:
-                    watch_weekday(converted, exited, at_risk, places, noise, types[t], here, now)
+                    recent = exposed, came[0], LEVEL_HALF_LIFE
+                    watch_weekday(converted, exited, at_risk, *recent, places, noise, types[t], here, now)
                 at_risk[:, types[t]] += here
                 exposed[:, types[t]] += here
                 came += now

@@ -28,6 +28,7 @@ CELL_WEIGHT = 8.0
 """Events' worth of an interaction of 1 in each cell."""
 THRESHOLD = 8.0
 """Squared t value up to which a level is that of chance."""
+LEAST_LEVEL, TINY = 0.05, 1e-9
 
 
 @kernel
@@ -88,8 +89,18 @@ def _fit_bins(events: Array, at_risk: Array, day: Array, base: Array, mean: floa
 
 
 @kernel
-def watch_weekday(
-    converted: Array, exited: Array, at_risk: Array, places: Array, noise: Array, kind: int, here: Array, came: float
+def watch_weekday(  # noqa: PLR0913, PLR0917 - kernels take arrays, not states
+    converted: Array,
+    exited: Array,
+    at_risk: Array,
+    exposed: Array,
+    lately: float,
+    half_life: float,
+    places: Array,
+    noise: Array,
+    kind: int,
+    here: Array,
+    came: float,
 ) -> None:
     """Look at a period before it is learnt. Where its weekday has another place in the week, see `models.weekday`, the
     tables of its day type become what the hazards of all days make of it there, as heavy as the days that say so.
@@ -98,6 +109,8 @@ def watch_weekday(
     ----------
     converted, exited, at_risk
         (clocks, kinds, bins), without this period; changed in place.
+    exposed, lately
+        At risk as above, and conversions, discounted by `half_life`: how high conversions are by now.
     places, noise
         See `weekday.watch_place`; changed in place.
     here
@@ -105,16 +118,19 @@ def watch_weekday(
     came
         Conversions in it.
     """
-    alike = converted.sum(axis=1) / np.maximum(at_risk.sum(axis=1), 1e-9)
-    happened, promised = np.zeros(places.shape[1]), np.zeros(places.shape[1])
-    for k in range(promised.size):
+    alike = converted.sum(axis=1) / np.maximum(at_risk.sum(axis=1), TINY)
+    kinds = converted.shape[1]
+    happened, promised, recent = np.zeros(kinds), np.zeros(kinds), 0.0
+    for k in range(kinds):
         happened[k], promised[k] = converted[:, k].sum(), (alike * at_risk[:, k]).sum()
-    before = promised[kind]
-    if watch_place(places, noise, (happened, promised), kind, came, (alike * here).sum(), 1.0) and before > 0.0:
+        recent += (alike * exposed[:, k]).sum() * happened[k] / max(promised[k], TINY)
+    level = max(recent_level(lately, recent, half_life), LEAST_LEVEL)
+    before, expected = promised[kind], (alike * here).sum()
+    if before > 0.0 and watch_place(places, noise, (happened, promised), kind, came / level, expected, level):
         share = promised[kind] / before
         at_risk[:, kind] *= share
         exited[:, kind] *= share
-        converted[:, kind] = alike * at_risk[:, kind] * (happened[kind] / max(promised[kind], 1e-9))
+        converted[:, kind] = alike * at_risk[:, kind] * (happened[kind] / max(promised[kind], TINY))
 
 
 @kernel

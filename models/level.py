@@ -16,7 +16,7 @@ import numpy.typing as npt
 from models.change import watch
 from models.kernel import kernel
 from models.smoothing import check_day_types
-from models.weekday import FORMER, KNOWN, SINCE, doubted, make_places, moved, side_of
+from models.weekday import FORMER, KNOWN, RUN, SINCE, doubted, make_places, moved, side_of
 
 Array = npt.NDArray[np.float64]
 Days = npt.NDArray[np.int64]
@@ -27,6 +27,8 @@ PROFILE_HALF_LIFE = 90.0
 CLIP = 4.0
 """Counts beyond this many standard deviations above the level are clipped, once `SETTLED` were seen."""
 SETTLED = 28
+STEADY = 2.0
+"""Where the level is so many times the mean that the profile is learnt from, or the reverse, no place is new."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -151,6 +153,7 @@ def _advance(  # noqa: C901, PLR0913, PLR0917 - one pass over time, in one place
                         if changed >= 0:
                             total[i], days[i] = since[i, changed, 0], since[i, changed, 1]
                             since[i] = 0.0
+                            places[i, RUN] = 0.0
                     profile_total[i, kind] += count
                     profile_days[i, kind] += 1
                     seen[i] += 1
@@ -174,12 +177,23 @@ def _shift(
     dispersion: float,
 ) -> bool:
     """Whether this day's weekday has another place in the week, where its sums are then."""
-    side = side_of(count, mean, dispersion)
+    side, level, ordinary = (
+        side_of(count, mean, dispersion),
+        _level(sums[0], sums[1], profile),
+        _ordinary(sums[2], sums[3]),
+    )
     back = False
+    if max(level, ordinary) >= STEADY * min(level, ordinary):
+        places[RUN] = 0.0  # the level is elsewhere than what its profile is learnt from
+        return False
     if side != 0.0 and places[SINCE, kind] < KNOWN:
-        factor = _factor(places[FORMER + 2, kind], places[FORMER + 3, kind], _ordinary(sums[2], sums[3]))
-        back = side_of(count, _level(sums[0], sums[1], profile) * factor, dispersion) == 0.0
-    return bool(moved(places, sums, kind, count, 1.0, side, back))
+        factor = _factor(places[FORMER + 2, kind], places[FORMER + 3, kind], ordinary)
+        back = side_of(count, level * factor, dispersion) == 0.0
+    shifted = moved(places, sums, kind, count / level, 1.0, side, back, False)
+    if shifted and not back:  # what came is kept in shares of the level, which may have changed meanwhile
+        sums[0][kind] *= level
+        sums[2][kind] *= ordinary
+    return bool(shifted)
 
 
 @kernel

@@ -21,7 +21,7 @@ Array = npt.NDArray[np.float64]
 Days = npt.NDArray[np.int64]
 
 SCORED = 5
-"""One of so many rolling origins is scored; no multiple of a week, so that every weekday has its turn."""
+"""One of so many rolling origins is scored: of days every 25th, no multiple of a week, so that weekdays take turns."""
 ORIGINS_KEPT = 8
 LEAST_SCORED = 28
 """Periods of history before the first scored origin."""

@@ -256,7 +256,7 @@ def _watch(  # noqa: PLR0913, PLR0917 - as above
 ) -> None:
     """Where a weekday has another place in the week, put its profile there, and the innovation with it; in place."""
     back = side != 0.0 and count[kind] < KNOWN and fits(former[kind], value, level, trend, variance, parameters)
-    if recurs(runs, kind, side) or back:
+    if recurs(runs, kind, side, False) or back:
         place, was = former[kind] if back else np.nan, season.mean()
         replace_season(season, place, error, value, level, trend, parameters)
         if back:

@@ -82,7 +82,8 @@ def pass_on(
     inflow: Inflow,
     caps: Array,
 ) -> tuple[TransitionState, Array, Array, Array]:
-    """Run one transition of all funnels, and combine what it promises with the forecasts `alone`, as the inflow's mean.
+    """Run one transition of all funnels, and combine what it promises with the univariate forecasts `alone`,
+    which are as the mean of the inflow is.
 
     Returns the state after, the combined forecasts (funnels, origins.every, horizon), the share of those at the
     cutoff that comes from entities already in the funnel, and what they swing by, (funnels, origins.asked, horizon).

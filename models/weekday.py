@@ -31,8 +31,9 @@ RUN, RUN_TOTAL, RUN_WEIGHT, SINCE, FORMER = range(5)
 
 def make_places(series: int, *, sums: int, season_length: int) -> Array:
     """What is known of the place of each weekday in the week before the first period, (series, FORMER + sums,
-    season_length): days in a row that were far off, see `recurs`, what came on them and what it is measured by; days
-    since the place last changed; and its sums before that, or before the run.
+    season_length): days in a row that were far off, see `recurs`, what came on them and what it is measured by; days of
+    that weekday since its place last changed, however often it has gone back and forth meanwhile; and its sums before
+    that, or before the run, as they were.
     """
     places = np.zeros((series, FORMER + sums, season_length))
     places[:, SINCE] = KNOWN
@@ -40,11 +41,11 @@ def make_places(series: int, *, sums: int, season_length: int) -> Array:
 
 
 @kernel
-def recurs(runs: Array, kind: int, side: float) -> bool:
+def recurs(runs: Array, kind: int, side: float, steady: bool) -> bool:
     """Note how far off a day was, and tell whether its weekday has changed for good.
 
-    Where at least half of the other weekdays are off to the same side, and none to the other, it is the level that
-    changes.
+    Where at least half of the other weekdays are off to the same side it is the level that changes, and all begin anew;
+    unless the level is `steady`, known from elsewhere, and another weekday is off to the other side.
 
     Parameters
     ----------
@@ -62,7 +63,10 @@ def recurs(runs: Array, kind: int, side: float) -> bool:
     for k in range(runs.size):
         alike += k != kind and runs[k] * side > 0.0
         apart += runs[k] * side < 0.0
-    return 2 * alike < runs.size - 1 or apart > 0
+    if 2 * alike < runs.size - 1 or (steady and apart > 0):
+        return True
+    runs[:] = 0.0
+    return False
 
 
 @kernel
@@ -74,7 +78,14 @@ def side_of(count: float, mean: float, dispersion: float) -> float:
 
 @kernel
 def moved(
-    places: Array, sums: tuple[Array, ...], kind: int, total: float, weight: float, side: float, back: bool
+    places: Array,
+    sums: tuple[Array, ...],
+    kind: int,
+    total: float,
+    weight: float,
+    side: float,
+    back: bool,
+    steady: bool,
 ) -> bool:
     """Note a day; where its weekday has changed for good, or is `back` where it was before, put its sums there.
 
@@ -86,6 +97,8 @@ def moved(
         One total and one weight after the other, (at least season_length,) each, without this day; changed in place.
     total, weight
         What this day adds to them.
+    steady
+        See `recurs`.
     """
     places[SINCE, kind] += 1.0
     if back:
@@ -97,7 +110,7 @@ def moved(
         places[RUN_TOTAL, kind] = places[RUN_WEIGHT, kind] = 0.0
         for k in range(len(sums)):
             places[FORMER + k, kind] = sums[k][kind]
-    changed = recurs(places[RUN], kind, side)
+    changed = recurs(places[RUN], kind, side, steady)
     if changed:
         for k in range(len(sums)):
             sums[k][kind] = places[RUN_WEIGHT if k % 2 else RUN_TOTAL, kind]
@@ -130,7 +143,7 @@ def watch_place(
         side = side_of(count, mean, noise[0])
         former = level * (places[FORMER, kind] + PSEUDO) / (places[FORMER + 1, kind] + PSEUDO)
         back = side != 0.0 and places[SINCE, kind] < KNOWN and side_of(count, former, noise[0]) == 0.0
-        shifted = moved(places, sums, kind, total, weight, side, back)
+        shifted = moved(places, sums, kind, total, weight, side, back, True)
     if noise[1] > FIRST and not shifted and not doubted(places, kind):
         ratio = (count - mean) ** 2 / (mean + 0.5)
         if noise[1] > SETTLED:

@@ -8,7 +8,7 @@ from numpy.testing import assert_array_equal
 
 from models import conversion, lag, level, smoothing
 from models.spells import CONVERTED, moves_from_days
-from models.weekday import KNOWN, RATE, make_places, recurs, side_of, watch_place
+from models.weekday import KNOWN, RATE, SINCE, make_places, recurs, side_of, watch_place
 
 NEVER, HORIZON = -(2**31), 28
 WEEK = np.array([1.2, 1.2, 1.1, 1.1, 1.0, 0.8, 0.6])
@@ -172,23 +172,68 @@ def test_a_week_of_which_all_days_are_off_is_a_level_not_a_weekday(model):
 
 def test_the_side_on_which_a_day_is_counts_and_a_usual_one_ends_the_row():
     runs = np.zeros(7)
-    assert [recurs(runs, 2, side) for side in (-1.0, -1.0, 1.0, 1.0, 0.0, 1.0, 1.0)] == [False] * 7
-    assert recurs(runs, 2, 1.0)
+    assert [recurs(runs, 2, side, False) for side in (-1.0, -1.0, 1.0, 1.0, 0.0, 1.0, 1.0)] == [False] * 7
+    assert recurs(runs, 2, 1.0, False)
     assert runs.tolist() == [0, 0, 3, 0, 0, 0, 0]
 
 
-def test_half_of_the_others_to_the_same_side_are_a_level_but_not_with_one_to_the_other():
+def test_half_of_the_others_to_the_same_side_are_a_level_and_all_begin_anew():
     runs = np.array([-2.0, -2.0, -2.0, 0.0, 0.0, 0.0, 0.0])
-    assert recurs(runs.copy(), 0, -1.0)
+    assert recurs(runs.copy(), 0, -1.0, False)
     runs[3] = -1.0
-    assert not recurs(runs.copy(), 0, -1.0)
+    for steady in (False, True):
+        level = runs.copy()
+        assert not recurs(level, 0, -1.0, steady)
+        assert_array_equal(level, 0.0)
     runs[6] = 1.0
-    assert recurs(runs.copy(), 0, -1.0)
+    assert not recurs(runs.copy(), 0, -1.0, False)
+    assert recurs(runs.copy(), 0, -1.0, True)  # the level comes from elsewhere: what is missing here is on another day
 
 
 def test_without_weekdays_no_place_changes():
     runs = np.zeros(1)
-    assert not any(recurs(runs, 0, 1.0) for _ in range(20))
+    assert not any(recurs(runs, 0, 1.0, steady) for steady in (False, True) for _ in range(20))
+
+
+@pytest.mark.parametrize("factor", [3.0, 10.0, 0.3])
+@pytest.mark.parametrize("ago", [18, 24, 31])
+@pytest.mark.parametrize("mean", [200.0, 3000.0])
+def test_a_step_of_the_level_moves_no_weekday_of_it(factor, ago, mean):
+    counts = weeks([], mean=mean)
+    counts[-ago:] = np.random.default_rng(8).poisson(factor * mean * WEEK[TYPES[DAYS - ago : DAYS]])
+    state, _ = level.advance(
+        level.make_state(1, season_length=7), counts[None], TYPES, origins=np.empty(0, dtype=np.int64), horizon=1
+    )
+    assert (state.places[0, SINCE] >= KNOWN).all()
+
+
+def test_most_weekdays_that_close_for_five_weeks_leave_no_level_behind():
+    counts = weeks([], mean=300.0)
+    closed = (TYPES[:DAYS] >= 1) & (TYPES[:DAYS] <= 4)
+    closed[: DAYS - 42] = closed[DAYS - 7 :] = False
+    counts[closed] = 0.0
+    made = of_level(counts)
+    assert (made < 2 * 300 * WEEK.max()).all()
+
+
+@pytest.mark.parametrize("factor", [2.0, 3.0])
+def test_a_lasting_step_of_the_hazard_moves_no_weekday(factor):
+    generator = np.random.default_rng(12)
+    hazard = np.where(np.arange(DAYS) >= DAYS - 60, factor, 1.0) * 0.07
+    entered = np.repeat(np.arange(DAYS), generator.poisson(60 * WEEK[TYPES[:DAYS]]))
+    converted, here = np.full(len(entered), NEVER, dtype=np.int32), np.zeros(len(entered), dtype=bool)
+    for day in range(DAYS):
+        here |= entered == day
+        now = here & (generator.random(len(entered)) < hazard[day])
+        converted[now] = day
+        here &= ~now & (generator.random(len(entered)) > 0.03)
+    none = np.empty((len(entered), 0), dtype=np.int32)
+    moves = moves_from_days(entered.astype(np.int32), converted, none, None, periods=DAYS)
+    state, _ = conversion.advance(
+        conversion.make_state(season_length=7), moves, TYPES, observed=np.ones(DAYS, dtype=bool),
+        origins=np.empty(0, dtype=np.int64), inflow=np.zeros((0, 1)),
+    )  # fmt: skip
+    assert (state.places[SINCE] >= KNOWN).all()
 
 
 @pytest.mark.parametrize(("count", "side"), [(145.0, 1.0), (56.0, -1.0), (125.0, 0.0), (75.0, 0.0)])
