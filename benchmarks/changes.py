@@ -18,7 +18,7 @@ from models.entities import NEVER
 from models.forecast import Forecast
 from models.history import Entities, History
 from models.metrics import quantile_loss
-from models.quantiles import SCORES, count_quantiles
+from models.quantiles import SCORES, count_quantiles, settled
 
 Array = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -151,6 +151,7 @@ def measured(history: History, true: Array, actual: Array) -> Array:
     """Losses of the last stage's forecast, of the truth and of the weekday mean, actuals held, and their number."""
     made: Forecast = fit(history, calendar=Calendar(), horizon=HORIZON, scored=False).forecasts[-1]
     truth = count_quantiles(true, np.zeros(HORIZON, dtype=np.int64), NOISE, SCORES)
-    _, simple = weekday_mean(history.counts[0, -1:, -HORIZON:], horizon=HORIZON, season_length=7)
-    losses = [float(quantile_loss(actual, each).sum()) for each in (made.quantiles, truth, simple[0])]
+    mean, simple = weekday_mean(history.counts[0, -1:, -HORIZON:], horizon=HORIZON, season_length=7)
+    others = settled(np.stack([true, mean[0]]), np.stack([truth, simple[0]]))
+    losses = [float(quantile_loss(actual, each).sum()) for each in (made.quantiles, *others)]
     return np.array([*losses, float(inside(actual, made.quantiles, 0.1, 0.9).sum()), float(len(actual))])

@@ -17,6 +17,7 @@ from models.entities import NEVER
 from models.forecast import QUANTILES
 from models.history import Entities, History
 from models.metrics import quantile_loss
+from models.quantiles import settled
 
 Array = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -129,6 +130,6 @@ def _history(entered: Ints, due: Ints, shows: npt.NDArray[np.bool_], *, end: int
 
 def _measured(history: History, truth: Array, came: Array) -> Array:
     made = fit(history, calendar=Calendar(), horizon=HORIZON, scored=False).forecasts[-1]
-    _, simple = weekday_mean(history.counts[0, -1:, -HORIZON:], horizon=HORIZON, season_length=7)
-    losses = [float(quantile_loss(came, each).sum()) for each in (made.quantiles, truth, simple[0])]
+    mean, simple = weekday_mean(history.counts[0, -1:, -HORIZON:], horizon=HORIZON, season_length=7)
+    losses = [float(quantile_loss(came, each).sum()) for each in (made.quantiles, truth, settled(mean, simple)[0])]
     return np.array([*losses, float(inside(came, made.quantiles, 0.1, 0.9).sum()), float(HORIZON)])

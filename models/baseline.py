@@ -1,8 +1,8 @@
 """Baselines: seasonal naive, against which skill is measured, and weekday means, which answer from the first week.
 
 Both give quantiles, so that comparing with them is fair: seasonal naive a normal whose variance grows by season
-(Hyndman and Athanasopoulos, Forecasting: Principles and Practice, 3rd ed., section 5.5), weekday means the spread
-of a count.
+(Hyndman and Athanasopoulos, Forecasting: Principles and Practice, 3rd ed., section 5.5), settled on whole numbers as
+ours are, weekday means the spread of a count, which the engine settles.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.intervals import UNKNOWN
-from models.quantiles import SCORES, count_quantiles
+from models.quantiles import SCORES, count_quantiles, settled
 
 Array = npt.NDArray[np.float64]
 
@@ -36,7 +36,10 @@ def seasonal_naive(counts: Array, *, horizon: int, season_length: int) -> tuple[
     observed = np.maximum((~np.isnan(errors)).sum(axis=1), 1)
     deviation = np.sqrt(np.nansum(errors**2, axis=1) / observed)
     spread = deviation[:, None] * np.sqrt(season)
-    return mean, np.maximum(mean[:, :, None] + spread[:, :, None] * SCORES, 0)
+    quantiles = np.maximum(mean[:, :, None] + spread[:, :, None] * SCORES, 0)
+    whole = (np.isnan(counts) | (counts == np.floor(counts))).all(axis=1)
+    quantiles[whole] = settled(mean[whole], quantiles[whole])
+    return mean, quantiles
 
 
 def weekday_mean(counts: Array, *, horizon: int, season_length: int) -> tuple[Array, Array]:

@@ -215,7 +215,7 @@ def _continued(
     counts, value, after = forecast_funnels(
         state, panel, horizon=block.frame.horizon, scored=block.wishes.scored, priced=priced
     )
-    counts = replace(counts, sums=made[0].sums, scale=made[0].scale)
+    counts = replace(counts, sums=made[0].sums, scale=made[0].scale, whole=made[0].whole)
     if value is not None and made[1] is not None:
         value = replace(value, sums=made[1].sums, scale=made[1].scale)
     return counts, value, after

@@ -24,6 +24,7 @@ class SeriesForecasts:
     explosion guard in counts. cascaded: (n,), whether the funnel before the stage was used. sums: (n, buckets,
     len(skill.MEASURES)), and scale: (n,), see `scoring.measured`. observed: (n,), periods observed. recent: (n,
     univariate.RECENT), the last counts. factors: (n, horizon), what declared days and the month multiplied the mean by.
+    whole: (n,), whether only whole numbers were observed.
     """
 
     mean: Array
@@ -36,6 +37,7 @@ class SeriesForecasts:
     observed: Array
     recent: Array
     factors: Array
+    whole: npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,12 +60,12 @@ class Calibrated:
     state: CalibrationState
 
 
-def make_state(series: int, *, horizon: int, season_length: int) -> CalibrationState:
-    """Return the state before the first period."""
+def make_state(series: int, *, horizon: int, season_length: int, counted: bool = True) -> CalibrationState:
+    """Return the state before the first period, of counts or of amounts."""
     buckets = len(np.unique(bucket_of_steps(horizon)))
     return CalibrationState(
         intervals=intervals.make_state(series, horizon=horizon),
-        scoring=scoring.make_state(series, horizon=horizon, season_length=season_length),
+        scoring=scoring.make_state(series, horizon=horizon, season_length=season_length, counted=counted),
         spread=np.zeros((series, 0, buckets, 5)),
         naive=np.zeros((series, 0, season_length + 1)),
     )
@@ -142,7 +144,7 @@ def forecast_series(
     size = {"horizon": horizon, "season_length": season_length}
     origins = make_origins(start_day, periods=counts.shape[1], horizon=horizon, gap=gap_of(season_length))
     rolling = univariate.roll(univariate.make_state(len(counts), **size), counts, day_types, origins=origins)
-    fresh = make_state(len(counts), **size)
+    fresh = make_state(len(counts), horizon=horizon, season_length=season_length)
     calibrated = calibrate(fresh, rolling.mean, counts, origins=origins, start_day=start_day, seen=0, scored=False)
     sums, scale = scoring.measured(calibrated.state.scoring)
     return SeriesForecasts(
@@ -156,6 +158,7 @@ def forecast_series(
         observed=np.isfinite(counts).sum(axis=1).astype(np.float64),
         recent=rolling.state.recent,
         factors=np.ones((len(counts), horizon)),
+        whole=calibrated.state.scoring.fractions == 0,
     )
 
 
@@ -176,4 +179,5 @@ def unfitted(counts: Array, *, horizon: int) -> SeriesForecasts:
         observed=np.isfinite(counts).sum(axis=1).astype(np.float64),
         recent=recent,
         factors=np.ones((len(counts), horizon)),
+        whole=(np.isnan(counts) | (counts == np.floor(counts))).all(axis=1),
     )

@@ -27,6 +27,7 @@ from models.isolation import Isolated, Mapper, attempt, isolate
 from models.kernel import load_compiler
 from models.levers import pack
 from models.plan import make_plan
+from models.quantiles import settled
 from models.repairs import Repair
 from models.skill import Score, coverage_from_scores, reliable_until, scores_from_sums
 from models.wording import worded
@@ -161,6 +162,8 @@ def _series(
     answers = _answers(made, sorted(reasons), season_length=SEASON_LENGTH[history.frequency])
     by_funnel = (part.reshape(-1, len(told), *part.shape[1:]) for part in answers)
     mean, quantiles, in_flight = (part.reshape(len(series), *part.shape[2:]) for part in coherent(*by_funnel))
+    whole = made.whole & (measure == "count")
+    quantiles[whole] = settled(mean[whole], quantiles[whole])
     new, parts = np.maximum(mean - in_flight, 0.0), (~np.isnan(in_flight[:, 0])).tolist()
     steps, scale, cascaded = reliable_until(made.sums, horizon=horizon), made.scale.tolist(), made.cascaded.tolist()
     steps[list(reasons)] = 0

@@ -57,7 +57,7 @@ def make_state(
     return PanelState(
         0,
         univariate.make_state(funnels * stages, **size),
-        calibration.make_state(funnels * stages, **size),
+        calibration.make_state(funnels * stages, horizon=horizon, season_length=season_length),
         make_transitions(funnels, entities=entities, **size),
         np.zeros((funnels, stages)),
         departure.make_state(funnels, stages=stages, horizon=horizon),
@@ -132,6 +132,7 @@ def forecast_funnels(
         observed=observed[:, :, -1].reshape(-1),
         recent=rolling.state.recent,
         factors=np.ones((funnels * stages, horizon)) if steered is None else steered.ahead,
+        whole=calibrated.state.scoring.fractions == 0,
     )
     worth, after = None, None
     if state.value is not None and priced is not None:

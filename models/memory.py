@@ -27,7 +27,7 @@ Flags = npt.NDArray[np.bool_]
 Days = npt.NDArray[np.int64]
 State = TypeVar("State")
 
-FORMAT = 16
+FORMAT = 17
 """Raised whenever a state means something else than before: memories of another format are not used."""
 AWAITED = ("experts", "mean", "promised", "doubts")
 """Forecasts by origin and step, of which only those whose targets have not arrived are kept."""

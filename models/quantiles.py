@@ -1,8 +1,8 @@
 """Quantiles of a count from its mean and spread, see `models.intervals` for where the spread comes from.
 
 Small means take the negative binomial, larger ones the gamma of the same mean and variance by the cube root of Wilson
-and Hilferty (The distribution of chi-square, 1931); both are read between the integers, so that the coverage of
-counts is not inflated by their steps.
+and Hilferty (The distribution of chi-square, 1931); both are read between the integers, so that they can be scaled and
+mixed, and the coverage of counts is not inflated by their steps. What is served is `settled` on whole numbers.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ FARTHEST = 100.0
 """Steps of a small mean's distribution that are told apart."""
 SCORES = np.array([NormalDist().inv_cdf(q) for q in QUANTILES])
 """Normal scores of the probabilities."""
+BOUNDS = 2
+"""So many of the lowest and of the highest quantiles bound the intervals that are measured: 95 and 80 percent."""
 
 
 @kernel
@@ -73,6 +75,38 @@ def _negative_binomial(mean: float, variance: float, scores: Array, out: Array) 
             before, middle = middle, below + 0.5 * mass
             count += 1
         out[j] = max(count - (middle - wanted) / max(middle - before, 1e-300), 0.0)
+
+
+@kernel
+def settle(mean: float, quantiles: Array) -> None:
+    """Settle the quantiles of a count, (probabilities,), in place on whole numbers, as far as their coverage allows.
+
+    Between the middles of the steps at k and at k + 1 lies the jump from one to the other, at the share p(k) /
+    (p(k) + p(k + 1)) of the way, by a Poisson distribution of that mean. A quantile before it costs least at k, one
+    after it at k + 1: the smaller the mean, the more a quantile between costs. Those between the bounds go where they
+    belong, and are the least count whose distribution function reaches the probability. The bounds, the first and
+    last BOUNDS, go where they belong unless their interval would hold a count more: it holds those that it held.
+    """
+    last = quantiles.size - 1
+    for j in range(quantiles.size):
+        below = math.floor(quantiles[j])
+        above = (quantiles[j] - below) * (below + 1 + mean) > below + 1
+        if above and j <= last - BOUNDS:
+            quantiles[j] = below + 1
+        elif not above and j >= BOUNDS:
+            quantiles[j] = below
+        if j > 0:
+            quantiles[j] = max(quantiles[j], quantiles[j - 1])
+
+
+@kernel
+def settled(mean: Array, quantiles: Array) -> Array:
+    """The quantiles of n series, (n, horizon, probabilities), each settled at its mean, (n, horizon)."""
+    out = quantiles.copy()
+    for i in range(mean.shape[0]):
+        for h in range(mean.shape[1]):
+            settle(mean[i, h], out[i, h])
+    return out
 
 
 @kernel

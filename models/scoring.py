@@ -6,6 +6,7 @@ possible there. The sums of the last ORIGINS_KEPT scored origins are held apart,
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy.typing as npt
 from models.forecast import MEDIAN, QUANTILES
 from models.kernel import kernel
 from models.origins import bucket_of_steps
-from models.quantiles import SCORES, count_quantiles
+from models.quantiles import SCORES, count_quantiles, settle
 from models.skill import MEASURES
 
 Array = npt.NDArray[np.float64]
@@ -34,13 +35,15 @@ class ScoringState:
 
     sums: (n, ORIGINS_KEPT, buckets, len(MEASURES)). season, carried: (n, season_length), the last counts, NaN where
     missing, and with the season before them for those. naive: (n, 3), squared and absolute errors of the seasonal
-    naive forecast one season ahead, and their number.
+    naive forecast one season ahead, and their number. fractions: (n,), actuals that were no whole numbers; until there
+    is one, quantiles are those of a count.
     """
 
     sums: Array
     season: Array
     carried: Array
     naive: Array
+    fractions: Array
 
     def copy(self) -> ScoringState:
         """Own arrays, so that an append leaves the original as it was."""
@@ -69,14 +72,15 @@ def is_scored(origins: Days, start_day: int, *, seen: int, gap: int) -> npt.NDAr
     return np.asarray(((index + start_day) % (SCORED * gap) == 0) & (index >= LEAST_SCORED))
 
 
-def make_state(series: int, *, horizon: int, season_length: int) -> ScoringState:
-    """Return the state before the first period."""
+def make_state(series: int, *, horizon: int, season_length: int, counted: bool = True) -> ScoringState:
+    """Return the state before the first period, of counts or of amounts."""
     buckets = len(np.unique(bucket_of_steps(horizon)))
     return ScoringState(
         sums=np.zeros((series, ORIGINS_KEPT, buckets, len(MEASURES))),
         season=np.full((series, season_length), np.nan),
         carried=np.full((series, season_length), np.nan),
         naive=np.zeros((series, 3)),
+        fractions=np.full(series, 0.0 if counted else 1.0),
     )
 
 
@@ -103,6 +107,7 @@ def advance(state: ScoringState, issued: Issued, counts: Array, *, origins: Days
         state.season,
         state.carried,
         state.naive,
+        state.fractions,
         np.ascontiguousarray(issued.mean),
         np.ascontiguousarray(issued.spread),
         np.zeros(issued.mean.shape) if issued.doubts is None else np.ascontiguousarray(issued.doubts),
@@ -129,6 +134,7 @@ def _advance(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for t
     season: Array,
     carried: Array,
     naive: Array,
+    fractions: Array,
     mean: Array,
     spread: Array,
     doubts: Array,
@@ -143,6 +149,8 @@ def _advance(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for t
     for i in range(counts.shape[0]):
         for t in range(counts.shape[1]):
             y = counts[i, t]
+            if not np.isnan(y) and y != math.floor(y):
+                fractions[i] += 1.0
             for o in range(origins.size):
                 step = t - origins[o]
                 if kept[o] and 1 <= step <= horizon and not np.isnan(y):
@@ -150,7 +158,10 @@ def _advance(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for t
                     wide = spread[i, o, b : b + 1].copy()
                     wide[0, 1] += doubts[i, o, step - 1]
                     own = count_quantiles(mean[i, o, step - 1 : step], only, wide, SCORES)
-                    other = _naive_quantiles(made[i, o], step)
+                    mean_naive, other = _naive_quantiles(made[i, o], step)
+                    if fractions[i] == 0:
+                        settle(mean[i, o, step - 1], own[0])
+                        settle(mean_naive, other)
                     _measure(y, mean[i, o, step - 1], own[0], other, sums[i, slots[o], b])
             error = y - season[i, 0]
             if not np.isnan(error):
@@ -169,12 +180,13 @@ def _advance(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for t
 
 
 @kernel
-def _naive_quantiles(made: Array, step: int) -> Array:
-    """Quantiles of the seasonal naive forecast, see `baseline.seasonal_naive`."""
+def _naive_quantiles(made: Array, step: int) -> tuple[float, Array]:
+    """Mean and quantiles of the seasonal naive forecast, see `baseline.seasonal_naive`."""
     length = made.size - 1
-    mean = made[(step - 1) % length]
+    last = made[(step - 1) % length]
+    mean = 0.0 if np.isnan(last) else last
     deviation = made[-1] * np.sqrt((step - 1) // length + 1)
-    return np.asarray(np.maximum((0.0 if np.isnan(mean) else mean) + deviation * SCORES, 0.0))
+    return mean, np.maximum(mean + deviation * SCORES, 0.0)
 
 
 @kernel

@@ -85,7 +85,9 @@ def make_state(funnels: int, *, entities: Sequence[bool], horizon: int, season_l
         prices=np.zeros((funnels * stages, 2)),
         recent=np.full((funnels * stages, RECENT), np.nan),
         mean=np.zeros((funnels * stages, 0, horizon)),
-        calibration=calibration.make_state(funnels * stages, horizon=horizon, season_length=season_length),
+        calibration=calibration.make_state(
+            funnels * stages, horizon=horizon, season_length=season_length, counted=False
+        ),
         transitions=make_transitions(funnels, entities=entities, horizon=horizon, season_length=season_length),
         observed=np.zeros((funnels, stages)),
         departures=departure.make_state(funnels, stages=stages, horizon=horizon),
@@ -221,6 +223,7 @@ def forecast_value(
         observed=observed[:, :, -1].reshape(-1),
         recent=after.recent,
         factors=np.ones((funnels * stages, horizon)) if effects is None else effects.ahead,
+        whole=np.zeros(funnels * stages, dtype=np.bool_),
     )
     return in_money(made, np.repeat(priced.units, stages)), after
 
