@@ -108,6 +108,7 @@ def part_of(panel: Panel, rows: Sequence[int], *, since: int = 0, until: int | N
         panel.start_day,
         panel.season_length,
         declared=panel.declared and panel.declared.part(rows, since=since, until=end),
+        absent=None if panel.absent is None else panel.absent[np.asarray(rows)] - since,
     )
 
 

@@ -81,7 +81,7 @@ def forecast_funnels(
     counts, taught = (known.reshape(funnels * stages, periods) for known in (panel.counts, panel.taught()))
     rolling = univariate.roll(state.univariate, counts, panel.day_types, origins=origins, taught=taught)
     shape = (funnels, stages, len(origins.every), horizon)
-    observed = cascade.observed_at(state.observed, panel.counts, origins=origins.asked)
+    observed = cascade.observed_at(state.observed, panel.observed(), origins=origins.asked)
     learning = None
     if state.effects is not None and panel.declared is not None:
         learning = effects.Learning(state.effects, panel.declared, panel.counts, origins=origins)
@@ -129,7 +129,7 @@ def forecast_funnels(
         cascaded=passed.cascaded.reshape(-1),
         sums=sums,
         scale=scale,
-        observed=observed[:, :, -1].reshape(-1),
+        observed=(observed[:, :, -1] - panel.absence(seen=state.seen)).reshape(-1),
         recent=rolling.state.recent,
         factors=np.ones((funnels * stages, horizon)) if steered is None else steered.ahead,
         whole=calibrated.state.scoring.fractions == 0,

@@ -22,7 +22,8 @@ class Panel:
     `spells.moves_from_days`, of the new periods, the first of which is 0; None where a stage came as counts.
     day_types: (periods + horizon,). start_day: absolute number of the first period of all, new or not. worth: of one
     in the numbers of the moves. told: (stages, periods), share of each period's final count that is in the moves, and
-    missing: (funnels, stages, periods), what is in the counts alone, see `models.completion`; None: nothing is.
+    missing: (funnels, stages, periods), what is in the counts alone, see `models.completion`; None: nothing is. absent:
+    (funnels,), so many of the new periods are before a segment appeared, see `models.appearance`; None: none is.
     declared: of the new periods and the horizon; None: nothing is.
     """
 
@@ -35,11 +36,22 @@ class Panel:
     told: Array | None = None
     missing: Array | None = None
     declared: Declared | None = None
+    absent: Ints | None = None
 
     def taught(self, stages: int | slice = slice(None)) -> Array:
         """The counts of these stages that teach what is usual: NaN on declared days."""
         counts = self.counts[:, stages]
         return counts if self.declared is None else np.where(self.declared.past[:, stages] > 0, np.nan, counts)
+
+    def observed(self) -> npt.NDArray[np.bool_]:
+        """Whether something was observed, (funnels, stages, periods): that a segment was not there is as well."""
+        known = np.isfinite(self.counts)
+        return known if self.absent is None else known | (np.arange(self.periods) < self.absent[:, None, None])
+
+    def absence(self, *, seen: int) -> Array:
+        """Periods of all, `seen` ones before the new, in which each funnel was absent, (funnels, 1)."""
+        absent = np.zeros(len(self.counts)) if self.absent is None else np.maximum(self.absent + seen, 0)
+        return np.asarray(absent[:, None])
 
     @property
     def periods(self) -> int:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from models.appearance import hidden, periods_absent
 from models.blocks import Block, Wishes, priced_part
 from models.calendar import Calendar, number_from_day
 from models.declared import make_declared
@@ -57,6 +58,11 @@ def make_plan(
     season = SEASON_LENGTH[history.frequency]
     moves = moves_of_history(history)
     priced = priced_of_history(history)
+    absent = np.zeros(len(history.segments) + 1, dtype=np.int64)
+    if history.segments:
+        absent[1:] = periods_absent(history.counts)
+    if priced is not None:
+        priced = replace(priced, amounts=hidden(priced.amounts, absent))
     frame = Frame(
         history.start.isoformat(),
         history.frequency,
@@ -70,7 +76,15 @@ def make_plan(
 
     def panel_of(rows: Sequence[int]) -> Panel:
         own = declared and declared.part(rows, since=0, until=history.periods)
-        return Panel(history.funnels(rows), [moves[row] for row in rows], types, start_day, season, declared=own)
+        return Panel(
+            hidden(history.funnels(rows), absent[list(rows)]),
+            [moves[row] for row in rows],
+            types,
+            start_day,
+            season,
+            declared=own,
+            absent=absent[list(rows)],
+        )
 
     names = (TOTAL, *history.segments)
     size = max(1, BLOCK // len(history.stages))

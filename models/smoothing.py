@@ -37,6 +37,8 @@ Days = npt.NDArray[np.int64]
 
 BEST = 3
 """Number of grid points averaged."""
+CAUTION = 4
+"""Until SETTLED periods were seen, a trend is followed less at every step, by this power of seasons since the first."""
 
 
 def make_grid(alphas: tuple[float, ...], gammas: tuple[float, ...], trends: tuple[tuple[float, float], ...]) -> Array:
@@ -235,7 +237,7 @@ def _advance(  # noqa: PLR0913, PLR0917 - one pass over time, in one place for t
                     seen[i] += 1
             while at < origins.size and origins[at] == t:
                 if seen[i] >= length:
-                    _forecast(levels, trends, seasons, losses, grid, types, t, caps[i, at], out[i, at])
+                    _forecast(levels, trends, seasons, losses, grid, types, t, seen[i], caps[i, at], out[i, at])
                 at += 1
 
 
@@ -279,10 +281,25 @@ def _move_on(ahead: Array, due: Array) -> None:
 
 @kernel
 def _forecast(  # noqa: PLR0913, PLR0917 - as above
-    level: Array, trend: Array, season: Array, loss: Array, grid: Array, types: Days, t: int, cap: float, out: Array
+    level: Array,
+    trend: Array,
+    season: Array,
+    loss: Array,
+    grid: Array,
+    types: Days,
+    t: int,
+    seen: float,
+    cap: float,
+    out: Array,
 ) -> None:
-    """Average the forecasts of the BEST points of the grid, step by step: the points run side by side."""
+    """Average the forecasts of the BEST points of the grid, step by step: the points run side by side.
+
+    A trend of the second and third week may be two counts that came by chance: each step follows it less far.
+    """
     length = season.shape[0]
+    followed = 1.0
+    if length > 1 and seen < SETTLED:
+        followed = max(1.0 - (length / max(seen - length, 1.0)) ** CAUTION, 0.0)
     best = _smallest(loss, min(BEST, loss.size))
     where, slope, phi = level[best], trend[best], grid[best, 3]
     profile = np.empty((length, best.size))
@@ -294,7 +311,7 @@ def _forecast(  # noqa: PLR0913, PLR0917 - as above
         kind = min(types[t + 1 + h], length - 1) if length > 1 else 0
         total = 0.0
         for p in range(best.size):
-            slope[p] *= phi[p]
+            slope[p] *= phi[p] * followed
             where[p] += slope[p]
             total += min(where[p] + profile[kind, p], cap)
         out[h] = total * share

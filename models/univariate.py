@@ -142,6 +142,16 @@ def _prior(silent: npt.NDArray[np.bool_], *, pending: int) -> Array:
 
 
 @kernel
+def mean_of_log(z: float) -> float:
+    """Mean, >= 0, of the Poisson number of which log(1 + number) is `z` on average, to .2 percent.
+
+    exp(z) - 1 alone is its median, more or less: a quarter too low at .3 a day, and half an event from 5 a day on. The
+    difference was fitted to the exact one for means of .001 to 200.
+    """
+    return float(np.expm1(z) + 0.5 * (1.0 - np.exp(-z * (0.88 + 0.293 * z))))
+
+
+@kernel
 def _collect(levels: Array, logs: Array, ratios: Array, caps: Array) -> Array:
     """All experts on the scale of counts, within 0 and the caps; the level where one is silent, else 0."""
     out = np.empty((3, *logs.shape))
@@ -149,7 +159,7 @@ def _collect(levels: Array, logs: Array, ratios: Array, caps: Array) -> Array:
         for o in range(logs.shape[1]):
             for h in range(logs.shape[2]):
                 level = levels[i, o, h] if not np.isnan(levels[i, o, h]) else 0.0
-                smooth = np.expm1(max(logs[i, o, h], 0.0)) if not np.isnan(logs[i, o, h]) else level
+                smooth = mean_of_log(max(logs[i, o, h], 0.0)) if not np.isnan(logs[i, o, h]) else level
                 out[0, i, o, h] = level
                 out[1, i, o, h] = smooth
                 out[2, i, o, h] = (level + smooth) / 2 if np.isnan(ratios[i, o, h]) else smooth * ratios[i, o, h]

@@ -174,7 +174,7 @@ def forecast_value(
     plain = counted.plain if effects is None else effects.plain
     fresh = plain.reshape(*price.shape, horizon)
     mean = np.concatenate([state.mean, np.minimum(fresh * price[:, :, None], caps[:, :, None])], axis=1)
-    observed = cascade.observed_at(state.observed, priced.amounts, origins=origins.asked)
+    observed = cascade.observed_at(state.observed, worth.observed(), origins=origins.asked)
     now, taught = counted.mean[:, :, -1], worth.taught()
     before = state.recent.reshape(funnels, stages, -1)
     departures = departure.Departures(state.departures, taught, before, origins=origins)
@@ -220,7 +220,7 @@ def forecast_value(
         cascaded=passed.cascaded.reshape(-1),
         sums=sums,
         scale=scale,
-        observed=observed[:, :, -1].reshape(-1),
+        observed=(observed[:, :, -1] - panel.absence(seen=seen)).reshape(-1),
         recent=after.recent,
         factors=np.ones((funnels * stages, horizon)) if effects is None else effects.ahead,
         whole=np.zeros(funnels * stages, dtype=np.bool_),

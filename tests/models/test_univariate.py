@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.stats import poisson
 
 from models import calibration, scoring, univariate
 from models.calibration import forecast_series
@@ -182,3 +183,21 @@ def test_an_origin_is_combined_by_weights_known_there():
 def test_every_step_has_a_bucket():
     bucket = bucket_of_steps(56)
     assert [int((bucket == b).sum()) for b in range(len(BUCKETS))] == [last - first + 1 for first, last in BUCKETS]
+
+
+@pytest.mark.parametrize("mean", [0.01, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0])
+def test_the_mean_of_a_log_is_that_of_a_poisson_number(mean):
+    count = np.arange(1000)
+    z = poisson.pmf(count, mean) @ np.log1p(count)
+    assert univariate.mean_of_log(z) == pytest.approx(mean, rel=2e-3)
+
+
+@pytest.mark.parametrize("level", [0.3, 1.0, 3.0, 30.0])
+def test_means_of_rare_counts_add_up_to_what_comes(level):
+    week = np.array([1.1, 1.1, 1.0, 1.0, 0.9, 0.45, 0.4])
+    counts = np.random.default_rng(5).poisson(level * week[np.arange(200) % 7], (150, 200)).astype(float)
+    types = np.arange(228) % 7
+    origins = make_origins(0, periods=200, horizon=28)
+    state = univariate.make_state(150, horizon=28, season_length=7)
+    mean = univariate.roll(state, counts, types, origins=origins).mean[:, -1]
+    assert mean.sum(axis=1).mean() == pytest.approx(level * week.sum() * 4, rel=0.04)
