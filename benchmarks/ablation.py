@@ -148,6 +148,25 @@ VARIANTS: tuple[Variant, ...] = (
         },
     ),
     Variant(
+        "means of logarithms",
+        {
+            "univariate": """
+                @kernel
+                def mean_of_log(z):
+                    return np.expm1(z)
+            """
+        },
+    ),
+    Variant(
+        "whole numbers",
+        {
+            "quantiles": """
+                def settled(mean, quantiles):
+                    return quantiles
+            """
+        },
+    ),
+    Variant(
         "scales of the intervals",
         {
             "intervals": """
