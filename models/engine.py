@@ -276,14 +276,11 @@ def _why_not_fitted(made: SeriesForecasts) -> dict[int, str]:
     wild = np.asarray(~(np.isfinite(made.mean).all(axis=1) & np.isfinite(made.quantiles).all(axis=(1, 2))))
     above = (made.mean > made.ceiling[:, None]).any(axis=1)
     reasons = {}
-    few = (
-        made.observed < LEAST_FITTED
-    ) & ~made.cascaded  # a new segment has the funnel before it, if not yet its own past
-    for place in np.flatnonzero(few | wild | above).tolist():
+    for place in np.flatnonzero((made.observed < LEAST_FITTED) | wild | above).tolist():
         observed = int(made.observed[place])
         if observed == 0:
             reasons[place] = "nothing was observed for this series"
-        elif few[place]:
+        elif observed < LEAST_FITTED:
             text = "only {count} [period was|periods were] observed; the combination needs {least}"
             reasons[place] = worded(text, observed, least=LEAST_FITTED)
         elif wild[place]:

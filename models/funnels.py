@@ -129,7 +129,7 @@ def forecast_funnels(
         cascaded=passed.cascaded.reshape(-1),
         sums=sums,
         scale=scale,
-        observed=(observed[:, :, -1] - panel.absence(seen=state.seen)).reshape(-1),
+        observed=observed[:, :, -1].reshape(-1),
         recent=rolling.state.recent,
         factors=np.ones((funnels * stages, horizon)) if steered is None else steered.ahead,
         whole=calibrated.state.scoring.fractions == 0,

@@ -48,11 +48,6 @@ class Panel:
         known = np.isfinite(self.counts)
         return known if self.absent is None else known | (np.arange(self.periods) < self.absent[:, None, None])
 
-    def absence(self, *, seen: int) -> Array:
-        """Periods of all, `seen` ones before the new, in which each funnel was absent, (funnels, 1)."""
-        absent = np.zeros(len(self.counts)) if self.absent is None else np.maximum(self.absent + seen, 0)
-        return np.asarray(absent[:, None])
-
     @property
     def periods(self) -> int:
         """Number of new periods up to the cutoff."""

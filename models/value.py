@@ -220,7 +220,7 @@ def forecast_value(
         cascaded=passed.cascaded.reshape(-1),
         sums=sums,
         scale=scale,
-        observed=(observed[:, :, -1] - panel.absence(seen=seen)).reshape(-1),
+        observed=observed[:, :, -1].reshape(-1),
         recent=after.recent,
         factors=np.ones((funnels * stages, horizon)) if effects is None else effects.ahead,
         whole=np.zeros(funnels * stages, dtype=np.bool_),

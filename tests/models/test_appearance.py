@@ -103,15 +103,19 @@ def test_a_new_segment_is_forecast_at_its_level_and_takes_nothing_from_the_other
     assert_allclose(means.mean(axis=0)[1:], expected[1:], rtol=0.15)
 
 
-def test_young_segments_are_answered_by_the_weekday_mean_and_their_later_stages_by_what_is_in_flight():
+def test_later_stages_of_young_segments_are_forecast_from_what_is_in_flight():
     result = fitted(history_of(counts_of([5.0, 3.0, 2.0], since=END - 9)))
     lead, won = of(result, "s0"), of(result, "s0", "won")
-    assert lead.model == "weekday_mean"
-    assert "9 periods were observed" in (lead.fallback_reason or "")
+    assert lead.fallback_reason is None
     assert won.model.startswith("cascade")
     assert won.in_flight is not None
     assert won.in_flight[0] > 0
-    assert of(result, "s1").fallback_reason is None
+
+
+def test_a_segment_that_falls_silent_after_its_only_week_is_not_forecast_at_it():
+    y = counts_of([0.0, 3.0, 2.0], since=0)
+    y[0, 238:245] = 20.0
+    assert of(fitted(history_of(y)), "s0").mean.sum() < 0.4 * 20.0 * HORIZON
 
 
 def test_segments_still_add_up_to_their_total():
