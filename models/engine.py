@@ -168,9 +168,8 @@ def _series(
     steps, scale, cascaded = reliable_until(made.sums, horizon=horizon), made.scale.tolist(), made.cascaded.tolist()
     steps[list(reasons)] = 0
     of_segments = np.array([segment != TOTAL for segment, _ in series])
-    ceilings = np.where(
-        of_segments, np.maximum(made.ceiling, np.maximum(mean, quantiles[..., MEDIAN]).max(axis=1)), made.ceiling
-    )
+    ceiling = np.where(whole, np.ceil(made.ceiling), made.ceiling)  # as a settled median may lie on the next number
+    ceilings = np.where(of_segments, np.maximum(ceiling, np.maximum(mean, quantiles[..., MEDIAN]).max(axis=1)), ceiling)
     repairs, cutoff = _repairs_by_stage(history, measure), history.cutoff
     check_forecasts(
         lambda place: name_of_forecast(*series[place], cutoff),
