@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.intervals import UNKNOWN
-from models.quantiles import SCORES, count_quantiles, settled
+from models.quantiles import SCORES, are_whole, count_quantiles, settled
 
 Array = npt.NDArray[np.float64]
 
@@ -37,7 +37,7 @@ def seasonal_naive(counts: Array, *, horizon: int, season_length: int) -> tuple[
     deviation = np.sqrt(np.nansum(errors**2, axis=1) / observed)
     spread = deviation[:, None] * np.sqrt(season)
     quantiles = np.maximum(mean[:, :, None] + spread[:, :, None] * SCORES, 0)
-    whole = (np.isnan(counts) | (counts == np.floor(counts))).all(axis=1)
+    whole = are_whole(counts)
     quantiles[whole] = settled(mean[whole], quantiles[whole])
     return mean, quantiles
 

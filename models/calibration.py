@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from models import intervals, scoring, univariate
 from models.origins import Origins, bucket_of_steps, gap_of, make_origins
-from models.quantiles import SCORES, count_quantiles
+from models.quantiles import SCORES, are_whole, count_quantiles
 from models.skill import MEASURES
 
 Array = npt.NDArray[np.float64]
@@ -162,8 +162,11 @@ def forecast_series(
     )
 
 
-def unfitted(counts: Array, *, horizon: int) -> SeriesForecasts:
-    """What is known of series (n, periods) that nothing could be fitted to: their latest counts, and no forecast."""
+def unfitted(counts: Array, *, horizon: int, counted: bool) -> SeriesForecasts:
+    """What is known of series (n, periods) that nothing could be fitted to: their latest counts, and no forecast.
+
+    `counted`: whether they are counts, not amounts.
+    """
     recent = np.full((len(counts), univariate.RECENT), np.nan)
     latest = counts[:, -univariate.RECENT :]
     recent[:, univariate.RECENT - latest.shape[1] :] = latest
@@ -179,5 +182,5 @@ def unfitted(counts: Array, *, horizon: int) -> SeriesForecasts:
         observed=np.isfinite(counts).sum(axis=1).astype(np.float64),
         recent=recent,
         factors=np.ones((len(counts), horizon)),
-        whole=(np.isnan(counts) | (counts == np.floor(counts))).all(axis=1),
+        whole=are_whole(counts) & counted,
     )

@@ -108,7 +108,7 @@ def _with_effects(plain: Array, effects: Effects, stage: int, *, caps: Array) ->
     return np.where(factors == 1.0, plain, np.minimum(plain * factors, caps[:, stage, :, None]))
 
 
-def observed_at(before: Array, observed: npt.NDArray[np.bool_], *, origins: Ints) -> Array:
-    """Periods observed up to each origin, (funnels, stages, origins)."""
-    total = before[:, :, None] + np.cumsum(observed, axis=2)
+def observed_at(before: Array, counts: Array, *, origins: Ints) -> Array:
+    """Periods with a count up to each origin, (funnels, stages, origins)."""
+    total = before[:, :, None] + np.cumsum(np.isfinite(counts), axis=2)
     return np.asarray(np.concatenate([before[:, :, None], total], axis=2)[:, :, origins + 1])

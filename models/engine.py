@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from models.appearance import absences, hidden
 from models.baseline import weekday_mean
 from models.blocks import BlockResult, Wishes, divide, fit_block, in_order
 from models.calendar import Calendar
@@ -162,7 +163,7 @@ def _series(
     answers = _answers(made, sorted(reasons), season_length=SEASON_LENGTH[history.frequency])
     by_funnel = (part.reshape(-1, len(told), *part.shape[1:]) for part in answers)
     mean, quantiles, in_flight = (part.reshape(len(series), *part.shape[2:]) for part in coherent(*by_funnel))
-    whole = made.whole & (measure == "count")
+    whole = made.whole
     quantiles[whole] = settled(mean[whole], quantiles[whole])
     new, parts = np.maximum(mean - in_flight, 0.0), (~np.isnan(in_flight[:, 0])).tolist()
     steps, scale, cascaded = reliable_until(made.sums, horizon=horizon), made.scale.tolist(), made.cascaded.tolist()
@@ -236,8 +237,8 @@ def _gathered(
     if lost:
         known = history.matrix if measure == "count" else history.money
         assert known is not None
-        known = known.reshape(-1, len(stages), history.periods)[lost]
-        made.append(unfitted(known.reshape(-1, history.periods), horizon=horizon))
+        known = hidden(known.reshape(-1, len(stages), history.periods), absences(history))[lost]
+        made.append(unfitted(known.reshape(-1, history.periods), horizon=horizon, counted=measure == "count"))
     rows = [row for block in isolated.chunks for row in block.rows] + lost
     return in_order(made, np.argsort(rows), stages=stages)
 

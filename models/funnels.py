@@ -78,10 +78,11 @@ def forecast_funnels(
     funnels, stages, periods = panel.counts.shape
     gap = gap_of(panel.season_length)
     origins = make_origins(panel.start_day, periods=periods, horizon=horizon, seen=state.seen, gap=gap)
+    observed = cascade.observed_at(state.observed, panel.counts, origins=origins.asked)
+    panel = panel.present()
     counts, taught = (known.reshape(funnels * stages, periods) for known in (panel.counts, panel.taught()))
     rolling = univariate.roll(state.univariate, counts, panel.day_types, origins=origins, taught=taught)
     shape = (funnels, stages, len(origins.every), horizon)
-    observed = cascade.observed_at(state.observed, panel.observed(), origins=origins.asked)
     learning = None
     if state.effects is not None and panel.declared is not None:
         learning = effects.Learning(state.effects, panel.declared, panel.counts, origins=origins)

@@ -72,7 +72,7 @@ class Memory:
 def digests_of(panel: Panel, priced: Priced | None, *, periods: int) -> AnyArray:
     """Digests of the first `periods` of whole funnels, int64 (funnels, stages + 1); twice as many of priced ones."""
     digests = _digests(panel.counts, panel.moves, periods=periods)
-    if panel.absent is not None:  # NaN tells no absence from what was not observed
+    if panel.absent is not None:
         digests[:, 0] ^= np.clip(panel.absent, 0, periods)
     if panel.declared is not None:
         digests[:, :-1] ^= _digests_of_declared(panel.declared, periods=periods)

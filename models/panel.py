@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from models.appearance import hidden
 from models.declared import Declared
 
 Array = npt.NDArray[np.float64]
@@ -22,9 +23,9 @@ class Panel:
     `spells.moves_from_days`, of the new periods, the first of which is 0; None where a stage came as counts.
     day_types: (periods + horizon,). start_day: absolute number of the first period of all, new or not. worth: of one
     in the numbers of the moves. told: (stages, periods), share of each period's final count that is in the moves, and
-    missing: (funnels, stages, periods), what is in the counts alone, see `models.completion`; None: nothing is. absent:
-    (funnels,), so many of the new periods are before a segment appeared, see `models.appearance`; None: none is.
-    declared: of the new periods and the horizon; None: nothing is.
+    missing: (funnels, stages, periods), what is in the counts alone, see `models.completion`; None: nothing is.
+    declared: of the new periods and the horizon; None: nothing is. absent: (funnels,), so many of the new periods are
+    before a segment appeared, see `models.appearance`; None: none is.
     """
 
     counts: Array
@@ -43,10 +44,9 @@ class Panel:
         counts = self.counts[:, stages]
         return counts if self.declared is None else np.where(self.declared.past[:, stages] > 0, np.nan, counts)
 
-    def observed(self) -> npt.NDArray[np.bool_]:
-        """Whether something was observed, (funnels, stages, periods): that a segment was not there is as well."""
-        known = np.isfinite(self.counts)
-        return known if self.absent is None else known | (np.arange(self.periods) < self.absent[:, None, None])
+    def present(self) -> Panel:
+        """The same, where what was counted of a segment before it appeared is no count: NaN."""
+        return self if self.absent is None else replace(self, counts=hidden(self.counts, self.absent))
 
     @property
     def periods(self) -> int:

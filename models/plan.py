@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from models.appearance import hidden, periods_absent
+from models.appearance import absences
 from models.blocks import Block, Wishes, priced_part
 from models.calendar import Calendar, number_from_day
 from models.declared import make_declared
@@ -58,11 +58,7 @@ def make_plan(
     season = SEASON_LENGTH[history.frequency]
     moves = moves_of_history(history)
     priced = priced_of_history(history)
-    absent = np.zeros(len(history.segments) + 1, dtype=np.int64)
-    if history.segments:
-        absent[1:] = periods_absent(history.counts)
-    if priced is not None:
-        priced = replace(priced, amounts=hidden(priced.amounts, absent))
+    absent = absences(history)
     frame = Frame(
         history.start.isoformat(),
         history.frequency,
@@ -77,7 +73,7 @@ def make_plan(
     def panel_of(rows: Sequence[int]) -> Panel:
         own = declared and declared.part(rows, since=0, until=history.periods)
         return Panel(
-            hidden(history.funnels(rows), absent[list(rows)]),
+            history.funnels(rows),
             [moves[row] for row in rows],
             types,
             start_day,

@@ -88,15 +88,26 @@ def settle(mean: float, quantiles: Array) -> None:
     last BOUNDS, go where they belong unless their interval would hold a count more: it holds those that it held.
     """
     last = quantiles.size - 1
+    low, high = quantiles[BOUNDS - 1], quantiles[-BOUNDS]
     for j in range(quantiles.size):
-        below = math.floor(quantiles[j])
+        below = np.floor(quantiles[j])
         above = (quantiles[j] - below) * (below + 1 + mean) > below + 1
         if above and j <= last - BOUNDS:
             quantiles[j] = below + 1
         elif not above and j >= BOUNDS:
             quantiles[j] = below
-        if j > 0:
-            quantiles[j] = max(quantiles[j], quantiles[j - 1])
+    if quantiles[BOUNDS - 1] > quantiles[-BOUNDS]:  # no count lies between them
+        quantiles[BOUNDS - 1], quantiles[-BOUNDS] = low, high
+    for j in range(BOUNDS - 1):
+        quantiles[j] = min(quantiles[j], quantiles[BOUNDS - 1])
+        quantiles[last - j] = max(quantiles[last - j], quantiles[-BOUNDS])
+    for j in range(BOUNDS, quantiles.size - BOUNDS):
+        quantiles[j] = min(max(quantiles[j], quantiles[BOUNDS - 1]), quantiles[-BOUNDS])
+
+
+def are_whole(counts: Array) -> npt.NDArray[np.bool_]:
+    """Whether all that was observed of each series, (n, periods), are whole numbers."""
+    return np.asarray((np.isnan(counts) | (counts == np.floor(counts))).all(axis=1))
 
 
 @kernel

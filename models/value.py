@@ -161,9 +161,9 @@ def forecast_value(
     them of declared days: those of value are the same.
     """
     funnels, stages, periods = priced.amounts.shape
-    worth = replace(panel, counts=priced.amounts, moves=priced.moves, worth=GRAIN, missing=priced.missing)
+    worth = replace(panel, counts=priced.amounts, moves=priced.moves, worth=GRAIN, missing=priced.missing).present()
     horizon = counted.mean.shape[3]
-    amounts = priced.amounts.reshape(funnels * stages, periods)
+    amounts = worth.counts.reshape(funnels * stages, periods)
     shape = (funnels, stages, len(origins.every), horizon)
     recent = np.concatenate([state.recent, amounts], axis=1)
     caps = GROWTH * (recent_maximum(recent, origins.asked + RECENT) + 1)
@@ -174,7 +174,7 @@ def forecast_value(
     plain = counted.plain if effects is None else effects.plain
     fresh = plain.reshape(*price.shape, horizon)
     mean = np.concatenate([state.mean, np.minimum(fresh * price[:, :, None], caps[:, :, None])], axis=1)
-    observed = cascade.observed_at(state.observed, worth.observed(), origins=origins.asked)
+    observed = cascade.observed_at(state.observed, priced.amounts, origins=origins.asked)
     now, taught = counted.mean[:, :, -1], worth.taught()
     before = state.recent.reshape(funnels, stages, -1)
     departures = departure.Departures(state.departures, taught, before, origins=origins)
@@ -223,7 +223,7 @@ def forecast_value(
         observed=observed[:, :, -1].reshape(-1),
         recent=after.recent,
         factors=np.ones((funnels * stages, horizon)) if effects is None else effects.ahead,
-        whole=np.zeros(funnels * stages, dtype=np.bool_),
+        whole=calibrated.state.scoring.fractions == 0,
     )
     return in_money(made, np.repeat(priced.units, stages)), after
 

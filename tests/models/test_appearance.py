@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from models import engine
 from models.appearance import hidden, periods_absent
 from models.calendar import Calendar
 from models.engine import Fitted, fit
@@ -160,3 +161,65 @@ def test_a_trend_of_five_weeks_is_followed():
     y = np.round(5 * 1.03 ** np.arange(35))
     history = History(date(2023, 1, 2), "day", (), ("lead",), y[None, None], counted=("lead",))
     assert fitted(history).forecasts[0].mean[-1] > 1.3 * y[-1]
+
+
+@pytest.mark.parametrize(("since", "rate"), [(14, 0.5), (30, 0.3), (60, 0.1)])
+def test_a_segment_that_has_appeared_stays_so(since, rate):
+    counts = np.random.default_rng(7).poisson(rate, (40, 1, since + 200)).astype(float)
+    counts[:, :, :since] = 0.0
+    verdicts = np.array([periods_absent(counts[:, :, :end]) for end in range(since + 5, since + 200, 3)])
+    assert (verdicts[-1] > 0).any()
+    assert ((verdicts[1:] == verdicts[:-1]) | (verdicts[:-1] == 0)).all()
+
+
+def test_a_stage_that_nobody_counts_is_not_observed_for_a_new_segment_either():
+    y = counts_of([5.0, 3.0], since=END - 30)
+    counts = np.stack([y, np.full_like(y, np.nan)], axis=1)
+    history = History(date(2023, 1, 2), "day", ("s0", "s1"), ("lead", "won"), counts, counted=("lead", "won"))
+    reasons = {of(fitted(history), name, "won").fallback_reason for name in history.segments}
+    assert reasons == {"nothing was observed for this series"}
+
+
+def test_an_absence_that_what_is_remembered_could_not_know_is_fitted_anew():
+    counts = np.random.default_rng(8).poisson(5.0, (2, 2, 130)).astype(float)
+    counts[:, :, :60] = np.nan
+    counts[0, :, 60:100] = 0.0
+    counts[0, :, 100] = 3.0
+
+    def until(end: int) -> History:
+        names = ("s0", "s1")
+        return History(date(2023, 1, 2), "day", names, ("lead", "won"), counts[:, :, :end], counted=("lead", "won"))
+
+    night, anew = fitted(until(130), before=fitted(until(50)).memory), fitted(until(130))
+    for one, other in zip(night.forecasts, anew.forecasts, strict=True):
+        assert_array_equal(one.quantiles, other.quantiles)
+    assert night.memory == anew.memory
+
+
+def test_what_answers_for_a_quarantined_segment_does_not_see_zeros_before_it(monkeypatch):
+    history = history_of(counts_of([15.0, 3.0], since=END - 5))
+
+    def broken(block):
+        if 1 in block.rows:
+            raise ValueError("told to")
+        return fit_block(block)
+
+    fit_block = engine.fit_block
+    monkeypatch.setattr(engine, "fit_block", broken)
+    result = fitted(history)
+    assert result.quarantined.keys() == {"s0"}
+    assert of(result, "s0").mean.sum() > 0.5 * 15.0 * WEEK.mean() * HORIZON
+
+
+def test_weeks_appear_too():
+    counts = np.random.default_rng(9).poisson(30.0, (3, 1, 60)).astype(float)
+    counts[0, :, :52] = 0.0
+    history = History(date(2023, 1, 2), "week", ("s0", "s1", "s2"), ("lead",), counts, counted=("lead",))
+    forecast = of(fit(history, calendar=Calendar(), horizon=8), "s0")
+    assert abs(forecast.mean.mean() / 30.0 - 1) < 0.3
+
+
+def test_money_is_not_settled():
+    result = fitted(history_of(counts_of([3.0, 4.0], since=0) + 1.0, valued=True))
+    value = of(result, "s0", "won").value
+    assert (value.quantiles[:, 2:-2] % 100 != 0).any()

@@ -66,10 +66,29 @@ def test_bursts_are_nearly_at_their_own_quantiles_too(mean):
     assert (served(mean, phi=1.6)[INNER] == own[INNER]).mean() >= 6 / 7
 
 
-def test_quantiles_that_would_cross_are_raised():
+def test_quantiles_between_the_same_two_counts_do_not_cross():
     quantiles = np.array([0.1, 0.2, 0.3, 0.31, 0.32, 0.33, 0.34, 0.35, 0.36, 0.37, 0.38])
     settle(0.5, quantiles)
-    assert_allclose(quantiles, 0.2 * (np.arange(11) > 0) + 0.1 * (np.arange(11) == 0))
+    assert_allclose(quantiles, [0.1, *[0.2] * 8, 0.37, 0.37])
+
+
+def test_no_interval_holds_a_count_more_or_less_whatever_the_distribution():
+    generator = np.random.default_rng(6)
+    for _ in range(20_000):
+        mean = np.exp(generator.uniform(-4, 4))
+        before = np.sort(mean * generator.gamma(0.5, 2.0, len(QUANTILES)))
+        after = before.copy()
+        settle(mean, after)
+        assert (np.diff(after) >= 0).all()
+        for bound in range(BOUNDS):
+            held, holds = ((np.ceil(each[bound]), np.floor(each[-1 - bound])) for each in (before, after))
+            assert held == holds or max(held[1] - held[0], holds[1] - holds[0]) < 0
+
+
+def test_enormous_counts_stay_what_they_are():
+    quantiles = np.linspace(1e19, 2e19, len(QUANTILES))
+    settle(1.5e19, quantiles)
+    assert_allclose(quantiles, np.linspace(1e19, 2e19, len(QUANTILES)))
 
 
 def test_nothing_expected_is_nothing():
