@@ -6,79 +6,20 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from models import conversion
 from models.pickup import DAYS, LEADS, enter_due, sought_days
-from models.spells import DUE, DUE_CELL, moves_from_days
-
-NEVER = -(2**31)
-LONGEST, HORIZON = 120, 28
-
-
-def bookings(appeal, *, periods, a_day=30.0, lead=12.0, group=1, seed=0):
-    """Periods of entry and due periods of entrants who choose their day by its lead, and by how much it is sought."""
-    generator = np.random.default_rng(seed)
-    leads = np.exp(-np.arange(1, LONGEST) / lead)
-    here, due = [], []
-    for day in range(periods):
-        chance = leads * appeal[day + 1 : day + LONGEST]
-        many = generator.poisson(a_day / group)
-        chosen = day + 1 + generator.choice(LONGEST - 1, size=many, p=chance / chance.sum())
-        due.append(np.repeat(chosen, group))
-        here.append(np.full(many * group, day))
-    return np.concatenate(here).astype(np.int32), np.concatenate(due).astype(np.int32)
-
-
-def state_after(here, due, *, periods, types=None, since=None):
-    """After all but the last `since` periods in one go, and after those one by one."""
-    types = np.arange(periods + HORIZON, dtype=np.int64) % 7 if types is None else types
-    arrived = np.where(due < periods, due, NEVER).astype(np.int32)
-    moves = moves_from_days(here, arrived, np.empty((len(here), 0), dtype=np.int32), due, periods=periods)
-    state, first = conversion.make_state(season_length=7), 0
-    for end in [periods] if since is None else range(periods - since, periods + 1):
-        some = moves[(moves[:, 0] >= first) & (moves[:, 0] < end)].copy()
-        some[:, 0] -= first
-        state, _ = conversion.advance(
-            state,
-            some,
-            types[first : end + HORIZON],
-            observed=np.ones(end - first, dtype=bool),
-            origins=np.zeros(0, dtype=np.int64),
-            inflow=np.zeros((0, HORIZON)),
-        )
-        first = end
-    return state
-
-
-def state_of(moves, *, periods, worth=1.0):
-    return conversion.advance(
-        conversion.make_state(season_length=7),
-        moves,
-        np.arange(periods + HORIZON, dtype=np.int64) % 7,
-        observed=np.ones(periods, dtype=bool),
-        origins=np.zeros(0, dtype=np.int64),
-        inflow=np.zeros((0, HORIZON)),
-        worth=worth,
-    )[0]
-
-
-def appeal_after(state, *, position, days=LONGEST, lead=10):
-    return sought_days(state.booked, state.seasons, state.sums, position, days)[lead]
-
-
-def expected_of_new(state, *, periods, a_day=30.0):
-    types = np.arange(periods, periods + HORIZON) % 7
-    return conversion.forecast(state, types, np.full(HORIZON, a_day), waiting=False)
-
-
-def truth_of_new(appeal, *, periods, a_day=30.0, lead=12.0):
-    leads, came = np.exp(-np.arange(1, LONGEST) / lead), np.zeros(HORIZON + LONGEST)
-    for step in range(HORIZON):
-        day = periods + step
-        chance = leads * appeal[day + 1 : day + LONGEST]
-        came[step + 1 : step + LONGEST] += a_day * chance / chance.sum()
-    return came[:HORIZON]
-
-
-def miss(made, truth):
-    return np.abs(made - truth).sum() / truth.sum()
+from models.spells import DUE, DUE_CELL
+from tests.models.due_bookings import (
+    HORIZON,
+    LONGEST,
+    appeal_after,
+    bookings,
+    expected_of_new,
+    invoices,
+    miss,
+    moves_of,
+    state_after,
+    state_of,
+    truth_of_new,
+)
 
 
 @pytest.mark.parametrize("group", [1, 6])
@@ -202,8 +143,7 @@ def test_what_was_forecast_at_the_last_origin_is_what_the_state_forecasts_and_re
     appeal = np.array([0.7, 0.6, 0.6, 0.8, 1.4, 1.7, 1.2])[np.arange(600) % 7]
     generator = np.random.default_rng(4)
     here, due = bookings(appeal * np.exp(generator.normal(0, 0.5, 600)), periods=201)
-    arrived = np.where(due < 201, due, NEVER).astype(np.int32)
-    moves = moves_from_days(here, arrived, np.empty((len(here), 0), dtype=np.int32), due, periods=201)
+    moves = moves_of(here, due, periods=201)
     types = np.arange(201 + HORIZON, dtype=np.int64) % 7
     inflow = np.linspace(10, 60, HORIZON)
     state, made = conversion.advance(
@@ -256,15 +196,6 @@ def test_events_on_some_weekdays_do_not_make_these_weekdays_sought(periods):
     assert_array_equal(unknown, 1.0)
 
 
-def invoices(terms, *, periods, seed=0, back=False):
-    """Entrants of working days, due after one of the terms, rolled off the weekend."""
-    generator = np.random.default_rng(seed)
-    here = np.repeat(np.arange(periods), generator.poisson(20.0, periods) * (np.arange(periods) % 7 < 5))
-    due = here + generator.choice(terms, len(here))
-    off = np.array([0, 0, 0, 0, 0, -1, -2] if back else [0, 0, 0, 0, 0, 2, 1])
-    return here.astype(np.int32), (due + off[due % 7]).astype(np.int32)
-
-
 @pytest.mark.parametrize("back", [False, True])
 def test_terms_that_roll_off_the_weekend_do_not_make_mondays_or_fridays_sought_by_those_that_do_not(back):
     here, due = invoices([14, 30], periods=320, back=back)
@@ -301,9 +232,7 @@ def month_end_appeal(share):
     moved = np.stack([changed, known, known + generator.integers(3, 25, len(changed))], axis=1).astype(np.int32)
     final = due.copy()
     final[changed] = moved[:, 2]
-    arrived = np.where(final < 300, final, NEVER).astype(np.int32)
-    no_exits, known_by_now = np.empty((len(here), 0), dtype=np.int32), moved[moved[:, 1] < 300]
-    moves = moves_from_days(here, arrived, no_exits, due, periods=300, moved=known_by_now)
+    moves = moves_of(here, due, periods=300, final=final, moved=moved[moved[:, 1] < 300])
     appeal = appeal_after(state_of(moves, periods=300), position=299 % 7)
     assert appeal[29 + 1] == appeal.max()
     return appeal.max()
@@ -320,8 +249,7 @@ def test_money_is_for_the_same_days_as_as_many_entities():
     appeal = np.array([0.7, 0.6, 0.6, 0.8, 1.4, 1.7, 1.2])[np.arange(600) % 7]
     noise = np.exp(np.random.default_rng(4).normal(0, 0.5, 600))
     here, due = bookings(appeal * noise, periods=200)
-    arrived = np.where(due < 200, due, NEVER).astype(np.int32)
-    moves = moves_from_days(here, arrived, np.empty((len(here), 0), dtype=np.int32), due, periods=200)
+    moves = moves_of(here, due, periods=200)
     found = {worth: appeal_after(state_of(moves, periods=200, worth=worth), position=199 % 7) for worth in (1.0, 250.0)}
     assert np.ptp(found[1.0]) > 0.5
     assert_allclose(found[250.0], found[1.0], rtol=1e-9)
